@@ -1,0 +1,1 @@
+"""From a trained tower to a Triton model repository."""

@@ -1,0 +1,75 @@
+"""A tower small enough to be made, exported and converted in a second."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SIZE = (24, 32)  # not square: a swapped height and width is noticed
+DESCRIPTION = {
+    "tower": "tiny",
+    "image_size": list(SIZE),
+    "interpolation": "bilinear",
+    "preprocessing_version": 1,
+}
+
+
+def _save_tiny_tower(folder: Path, *, mean_name: str = "MEAN") -> None:
+    """Writes a SavedModel of the contract's signature with fixed random weights."""
+    import tensorflow as tf
+
+    class Tiny(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            generator = tf.random.Generator.from_seed(1)
+            self.kernel = tf.Variable(generator.normal((3, 3, 3, 8)) * 0.3)
+            self.depthwise = tf.Variable(generator.normal((3, 3, 8, 1)) * 0.3)
+            self.dense = tf.Variable(generator.normal((8, 10)))
+
+        @tf.function(input_signature=[tf.TensorSpec((None, *SIZE, 3), tf.uint8, name="PIXELS")])
+        def score(self, PIXELS: Any) -> dict[str, Any]:  # noqa: N803 - the contract's name
+            x = (tf.cast(PIXELS, tf.float32) - 127.0) / 128.0
+            x = tf.nn.relu6(tf.nn.conv2d(x, self.kernel, 2, "SAME"))
+            x = tf.nn.relu6(tf.nn.depthwise_conv2d(x, self.depthwise, (1, 2, 2, 1), "SAME"))
+            p = tf.nn.softmax(tf.reduce_mean(x, (1, 2)) @ self.dense)
+            votes = tf.range(1.0, 11.0)
+            mean = tf.reduce_sum(p * votes, 1, keepdims=True)
+            std = tf.sqrt(tf.reduce_sum(p * (votes - mean) ** 2, 1, keepdims=True))
+            return {"DISTRIBUTION": p, mean_name: mean, "STD": std}
+
+    tower = Tiny()
+    tf.saved_model.save(tower, str(folder), signatures={"serving_default": tower.score})
+    extra = folder / "assets.extra"
+    extra.mkdir(exist_ok=True)
+    (extra / "tower.json").write_text(json.dumps(DESCRIPTION))
+
+
+@pytest.fixture
+def description() -> dict[str, Any]:
+    """What the tiny tower's tower.json says."""
+    return dict(DESCRIPTION)
+
+
+@pytest.fixture
+def save_tower() -> Callable[..., None]:
+    return _save_tiny_tower
+
+
+@pytest.fixture(scope="session")
+def saved_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny") / "saved_model"
+    _save_tiny_tower(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def onnx_file(saved_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from iq_tools.onnx_export import convert
+
+    output = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    convert(saved_model, output)
+    return output

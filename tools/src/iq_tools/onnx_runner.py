@@ -1,0 +1,52 @@
+"""Runs a tower's ONNX graph in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from iq_tools.contract import MASK, PIXELS, TOWER_OUTPUTS
+
+Scores = dict[str, npt.NDArray[np.float32]]
+
+
+class OnnxTower:
+    """ONNX Runtime on the CPU, in f32."""
+
+    def __init__(self, graph: bytes | Path, *, threads: int = 0) -> None:
+        """Loads the graph.
+
+        Args:
+            graph: The serialised graph, or its file.
+            threads: Threads per operator; 0 for one per core.
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(
+            str(graph) if isinstance(graph, Path) else graph,
+            options,
+            providers=["CPUExecutionProvider"],
+        )
+
+    def score(
+        self,
+        pixels: npt.NDArray[np.uint8],
+        mask: npt.NDArray[np.float32] | None = None,
+    ) -> Scores:
+        """Scores pixels.
+
+        Args:
+            pixels: uint8 [N,H,W,3].
+            mask: fp32 [N,1]; None for ones.
+
+        Returns:
+            `DISTRIBUTION` [N,10], `MEAN` [N,1] and `STD` [N,1], fp32.
+        """
+        if mask is None:
+            mask = np.ones((len(pixels), 1), np.float32)
+        names = list(TOWER_OUTPUTS)
+        values = self._session.run(names, {PIXELS: pixels, MASK: mask})
+        return dict(zip(names, values, strict=True))
