@@ -1,4 +1,4 @@
-"""From the bytes of an image file to the pixels that a tower sees, the same in training and serving.
+"""From the bytes of an image file to the pixels a tower sees, the same in training and serving.
 
 The server runs a byte-identical copy of this file (`model_repository/nima_preprocess/1/`), so it
 imports nothing but Pillow and NumPy. Whoever changes what comes out for any input raises
@@ -80,7 +80,7 @@ def load_pixels(
     *,
     image_size: tuple[int, int],
     interpolation: str = "bilinear",
-    limits: Limits = Limits(),  # noqa: B008 - frozen
+    limits: Limits = Limits(),
 ) -> npt.NDArray[np.uint8]:
     """Decodes one image file for a tower.
 

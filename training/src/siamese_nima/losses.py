@@ -1,0 +1,81 @@
+"""Losses on distributions of votes and on pairs of means, for any Keras backend.
+
+All take and return tensors of the backend in use; N is the batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+from siamese_nima.distribution import VOTES
+
+
+def mean_score(distribution: Any) -> Any:
+    """Σ i·p_i.
+
+    Args:
+        distribution: [N,10].
+
+    Returns:
+        Mean opinion scores [N], 1…10.
+    """
+    return ops.sum(distribution * ops.convert_to_tensor(VOTES, distribution.dtype), axis=-1)
+
+
+def earth_movers_distance(target: Any, predicted: Any, *, r: int = 2) -> Any:
+    """EMD between normalised distributions over ordered votes (Talebi & Milanfar 2017, eq. 1).
+
+    (1/10 · Σ_k |CDF_target(k) - CDF_predicted(k)|^r)^(1/r); r = 2 to train, r = 1 to report.
+
+    Args:
+        target: [N,10], rows sum to 1.
+        predicted: [N,10], rows sum to 1.
+        r: Order of the norm, 1 or 2.
+
+    Returns:
+        Distances [N], 0…1.
+    """
+    gap = ops.cumsum(target - predicted, axis=-1)
+    if r == 1:
+        return ops.mean(ops.absolute(gap), axis=-1)
+    # The square root's slope is infinite at 0, where the two are equal.
+    return ops.sqrt(ops.mean(ops.square(gap), axis=-1) + 1e-12)
+
+
+def signed_pairwise_logistic(better: Any, worse: Any, *, steepness: float = 4.0) -> Any:
+    """log(1 + exp(-s·(better - worse))) (RankNet, Burges et al. 2005, eq. 3).
+
+    A pair in the wrong order costs more the wronger it is, which the contrastive loss on absolute
+    differences cannot say.
+
+    Args:
+        better: Means of the better sides [N].
+        worse: Means of the worse sides [N].
+        steepness: s; the means of photos differ by about half a vote.
+
+    Returns:
+        Losses [N], above 0.
+    """
+    return ops.softplus(-steepness * (better - worse))
+
+
+def ladder_ranking(means: Any, group: Any, severity: Any, *, steepness: float = 4.0) -> Any:
+    """Signed pairwise logistic loss over every ordered pair inside the groups of a batch.
+
+    Args:
+        means: Mean opinion scores [N].
+        group: Which ladder of distortions an image is a rung of [N]; -1 for none.
+        severity: Where on its ladder it stands [N]; smaller is better.
+        steepness: See `signed_pairwise_logistic`.
+
+    Returns:
+        The mean over the pairs, a scalar; 0 where the batch has none.
+    """
+    same = ops.equal(group[:, None], group[None, :])
+    ordered = ops.logical_and(same, ops.less(severity[:, None], severity[None, :]))
+    ordered = ops.logical_and(ordered, ops.greater_equal(group[:, None], 0))
+    pairs = ops.cast(ordered, means.dtype)
+    losses = signed_pairwise_logistic(means[:, None], means[None, :], steepness=steepness)
+    return ops.sum(losses * pairs) / ops.maximum(ops.sum(pairs), 1.0)

@@ -1,0 +1,60 @@
+"""Folders of photos: which files, and on which side of the split each of them stands."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+PHOTO_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+
+
+def find_photos(folders: Iterable[Path]) -> list[Path]:
+    """Lists photos, recursively, in a fixed order.
+
+    Args:
+        folders: Folders, or single files.
+
+    Returns:
+        Paths of the files that end like photos, sorted within each folder.
+
+    Raises:
+        FileNotFoundError: A folder is missing, or holds no photo.
+    """
+    photos: list[Path] = []
+    for folder in folders:
+        if folder.is_file():
+            photos.append(folder)
+            continue
+        if not folder.is_dir():
+            raise FileNotFoundError(f"no folder {folder}")
+        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES)
+        if not found:
+            raise FileNotFoundError(f"{folder} holds no photos ({', '.join(PHOTO_SUFFIXES)})")
+        photos += found
+    return photos
+
+
+def split_by_content(
+    photos: Iterable[Path], held_out_share: float
+) -> tuple[list[Path], list[Path]]:
+    """Splits photos by a hash of their bytes, so that copies never stand on both sides.
+
+    Args:
+        photos: Files; copies of an earlier one are left out.
+        held_out_share: Expected share of the second list, 0…1.
+
+    Returns:
+        Photos to train on, and photos held out, each in the order given.
+    """
+    sides: tuple[list[Path], list[Path]] = ([], [])
+    seen: set[bytes] = set()
+    for photo in photos:
+        digest = hashlib.sha256(photo.read_bytes()).digest()
+        if digest in seen:
+            continue
+        seen.add(digest)
+        held_out = int.from_bytes(digest[:8]) < held_out_share * 2**64
+        sides[held_out].append(photo)
+    return sides

@@ -1,0 +1,114 @@
+"""Weight files: read by layer name and checked in full, never a silent random start.
+
+The layout is that of Keras 2's `save_weights` (HDF5; the root's `layer_names`, each layer's
+`weight_names`), which the published NIMA weights use; towers are saved in it too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import numpy.typing as npt
+
+Arrays = dict[str, list[npt.NDArray[np.float32]]]
+
+
+class WeightsError(ValueError):
+    """A weight file that is missing, unreadable or does not fit the model."""
+
+
+def read_weights(path: Path) -> Arrays:
+    """Reads a weight file.
+
+    Args:
+        path: An HDF5 file of `save_weights` or of Keras 2's `Model.save`.
+
+    Returns:
+        The arrays of each layer that has any, in the layer's own order.
+
+    Raises:
+        WeightsError: There is no such file, or it is not such a file.
+    """
+    if not path.is_file():
+        raise WeightsError(f"no weight file {path}")
+    try:
+        with h5py.File(path) as file:
+            root = file.get("model_weights", file)
+            if "layer_names" not in root.attrs:
+                raise WeightsError(
+                    f"{path} has no layer names; give an HDF5 file of Keras 2's layout "
+                    "or one that this package saved"
+                )
+            arrays = {
+                _text(layer): [
+                    np.asarray(root[_text(layer)][_text(weight)], np.float32)
+                    for weight in root[_text(layer)].attrs["weight_names"]
+                ]
+                for layer in root.attrs["layer_names"]
+            }
+    except (OSError, KeyError) as error:
+        raise WeightsError(f"{path} is not a readable weight file: {error}") from error
+    return {layer: values for layer, values in arrays.items() if values}
+
+
+def load_weights(model: keras.Model, path: Path, *, headless: bool = False) -> None:
+    """Loads a weight file into a model, all of it or nothing.
+
+    Args:
+        model: A model with the file's layer names.
+        path: See `read_weights`.
+        headless: Whether the file holds a backbone only: the model's last layer keeps its values,
+            and a classifier in the file is not asked for.
+
+    Raises:
+        WeightsError: The file does not fit; the message lists what is missing, what is too much
+            and what has another shape.
+    """
+    arrays = read_weights(path)
+    wanted = {layer.name: layer for layer in model.layers if layer.weights}
+    if headless:
+        wanted.pop(model.layers[-1].name)
+    problems = [f"{name}: not in the file" for name in wanted if name not in arrays]
+    problems += [f"{name}: not in the model" for name in arrays if name not in wanted]
+    for name, layer in wanted.items():
+        have, want = (
+            [a.shape for a in arrays.get(name, [])],
+            [tuple(w.shape) for w in layer.weights],
+        )
+        if have and have != want:
+            problems.append(f"{name}: shapes {have} in the file, {want} in the model")
+    if problems:
+        shown = "\n  ".join(problems[:20])
+        more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
+        raise WeightsError(f"{path} does not fit {model.name}:\n  {shown}{more}")
+    for name, layer in wanted.items():
+        layer.set_weights(arrays[name])
+
+
+def save_weights(model: keras.Model, path: Path) -> None:
+    """Saves a model's weights by layer name; a file that was there is replaced in one step.
+
+    Args:
+        model: Any model of flat layers.
+        path: Where to; folders are made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with h5py.File(partial, "w") as file:
+        layers = [layer for layer in model.layers if layer.weights]
+        file.attrs["layer_names"] = [layer.name.encode() for layer in layers]
+        for layer in layers:
+            group = file.create_group(layer.name)
+            # A layer's variables may share a name (a separable convolution's kernels do).
+            names = [f"{i}_{weight.name}" for i, weight in enumerate(layer.weights)]
+            group.attrs["weight_names"] = [name.encode() for name in names]
+            for name, value in zip(names, layer.get_weights(), strict=True):
+                group.create_dataset(name, data=value)
+    partial.replace(path)
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode() if isinstance(name, bytes) else name
