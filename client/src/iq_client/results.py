@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 
@@ -48,6 +48,11 @@ class Score:
     def ok(self) -> bool:
         """Whether the image was scored."""
         return self.error is None
+
+    @property
+    def lower_bound(self) -> float:
+        """Mean minus one standard deviation: what about five of six voters would give."""
+        return self.mean - self.std
 
     @classmethod
     def failed(cls, source: str, error: ImageError) -> Score:
@@ -114,3 +119,32 @@ class Group:
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready mapping."""
         return {"images": [image.to_dict() for image in self.images]}
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """What a server says of itself.
+
+    Attributes:
+        url: The address that answered.
+        server_name: The server's product name, such as `triton`.
+        server_version: Its version.
+        extensions: Protocol extensions that it offers.
+        model_name: The model that scores are asked of.
+        model_versions: Its versions that are ready.
+        model_platform: What runs it, such as `ensemble`.
+        max_batch_size: Images of one request at most.
+    """
+
+    url: str
+    server_name: str
+    server_version: str
+    extensions: tuple[str, ...]
+    model_name: str
+    model_versions: tuple[str, ...]
+    model_platform: str
+    max_batch_size: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready mapping."""
+        return asdict(self)

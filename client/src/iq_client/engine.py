@@ -1,0 +1,160 @@
+"""The core of both clients: reads, packs, sends and puts the scores back in order.
+
+Threads rather than an event loop: reading files blocks, and packing megabytes would hold up
+whatever else runs on a caller's loop. One worker takes a chunk of sources, reads it, packs it into
+requests and waits for their responses. As many workers are at it as requests may be in flight, and
+some more, which read ahead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+import uuid
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+from iq_client.errors import InputError
+from iq_client.inputs import Source
+from iq_client.packing import pack
+from iq_client.protocol import BadResponse, decode_response, encode_request
+from iq_client.results import ImageError, Score
+from iq_client.transport import Call, RequestFailed, Transport
+
+_READ_AHEAD: Final = 2  # chunks that are read while all requests are in flight
+
+
+class Engine:
+    """Scores chunks of sources; shared by all calls of a client."""
+
+    def __init__(
+        self, transport: Transport, *, batch_size: int, max_request_bytes: int, in_flight: int
+    ) -> None:
+        """Prepares workers, which start on first use.
+
+        Args:
+            transport: Where requests go.
+            batch_size: Images of a request, and sources of a chunk, at most.
+            max_request_bytes: Bytes of a request at most.
+            in_flight: Requests waiting for their responses at most.
+        """
+        self.transport = transport
+        self.batch_size = batch_size
+        self.window = in_flight + _READ_AHEAD
+        self._max_request_bytes = max_request_bytes
+        self._slots = threading.BoundedSemaphore(in_flight)
+        self._pool = ThreadPoolExecutor(self.window, thread_name_prefix="iq-client")
+        self._id = uuid.uuid4().hex[:12]
+        self._numbers = itertools.count(1)
+
+    def close(self) -> None:
+        """Ends the workers and closes the connections."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self.transport.close()
+
+    @contextlib.contextmanager
+    def call(self, deadline: float | None) -> Iterator[Pending]:
+        """One call: what is submitted in it is cancelled when the block ends.
+
+        Args:
+            deadline: Seconds for all of it, or None.
+        """
+        pending = Pending(self, Call(deadline))
+        try:
+            yield pending
+        finally:
+            pending.cancel()
+
+    def submit(self, chunk: Sequence[Source], call: Call) -> Future[list[Score]]:
+        """Scores a chunk on a worker.
+
+        Args:
+            chunk: Sources, not yet read.
+            call: The call they belong to.
+
+        Returns:
+            The future list of one score per source, in order.
+        """
+        return self._pool.submit(self._score_chunk, chunk, call)
+
+    def _score_chunk(self, chunk: Sequence[Source], call: Call) -> list[Score]:
+        scores: dict[int, Score] = {}
+
+        def read() -> Iterator[tuple[int, bytes]]:
+            for index, source in enumerate(chunk):
+                try:
+                    call.check()
+                    data = source.load()
+                except (InputError, RequestFailed) as error:
+                    failed = Score.failed(source.name, ImageError(error.code, error.message))
+                    scores[index] = failed
+                else:
+                    yield index, data
+
+        for batch in pack(read(), self.batch_size, self._max_request_bytes):
+            indices = [index for index, _ in batch]
+            names = [chunk[index].name for index in indices]
+            with self._slots:
+                found = self._score_batch(names, [data for _, data in batch], call)
+            scores.update(zip(indices, found, strict=True))
+        return [scores[index] for index in range(len(chunk))]
+
+    def _score_batch(self, names: list[str], images: list[bytes], call: Call) -> list[Score]:
+        request = encode_request(images, f"{self._id}-{next(self._numbers)}")
+        try:
+            return decode_response(self.transport.infer(request, call), names)
+        except RequestFailed as error:
+            if error.divisible and len(images) > 1:
+                # One image may be what the request failed for: its neighbours are not to pay.
+                half = len(images) // 2
+                return [
+                    *self._score_batch(names[:half], images[:half], call),
+                    *self._score_batch(names[half:], images[half:], call),
+                ]
+            failure = ImageError(error.code, error.message)
+        except BadResponse as error:
+            failure = ImageError("BAD_RESPONSE", str(error))
+        return [Score.failed(name, failure) for name in names]
+
+
+class Pending:
+    """The chunks of one call that are under way, oldest first."""
+
+    def __init__(self, engine: Engine, call: Call) -> None:
+        self._engine = engine
+        self._call = call
+        self._futures: deque[Future[list[Score]]] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._futures)
+
+    def submit(self, chunk: Sequence[Source]) -> None:
+        """Sets a worker on a chunk."""
+        self._futures.append(self._engine.submit(chunk, self._call))
+
+    @property
+    def due(self) -> bool:
+        """Whether the oldest chunk is to be taken before another one is submitted."""
+        return bool(self._futures) and (
+            len(self._futures) >= self._engine.window or self._futures[0].done()
+        )
+
+    def pop(self) -> Future[list[Score]]:
+        """The oldest chunk's scores."""
+        return self._futures.popleft()
+
+    def cancel(self) -> None:
+        """Ends everything that nobody took."""
+        self._call.cancel()
+        for future in self._futures:
+            future.cancel()
+
+
+def chunks(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:
+    """Neighbours in lists of `size`; the last may be shorter."""
+    iterator = iter(sources)
+    while chunk := list(itertools.islice(iterator, size)):
+        yield chunk

@@ -1,0 +1,82 @@
+"""What the client raises.
+
+    IQClientError
+    ├── ConnectError
+    │   ├── ServerUnavailable   nobody answers at the address
+    │   ├── NotReadyError       a server answers, the model is not loaded (yet)
+    │   └── AccessDenied        the server wants another token or certificate
+    ├── ContractError           the server's model is not the one this client was written for
+    ├── DeadlineExceeded        a call that is not about single images ran out of time
+    ├── ScoringError            an image failed, where the caller asked for an exception
+    ├── InputError              what was given is not an image or a collection of images
+    └── LocalServerError        the embedded server cannot be found or does not start
+
+An image that cannot be scored is not in this tree: it is a `Score` whose `error` says why, so that
+it never costs its neighbours their scores. `raise_on_error=True` turns the first one into a
+`ScoringError`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from iq_client.results import Score
+
+
+class IQClientError(Exception):
+    """The root: everything that this package raises on purpose."""
+
+
+class ConnectError(IQClientError):
+    """No scores can be had from this server now."""
+
+
+class ServerUnavailable(ConnectError):  # noqa: N818  the name people know from gRPC's status
+    """Nobody answers at the address."""
+
+
+class NotReadyError(ConnectError):
+    """A server answers, but the model is missing or still being loaded."""
+
+
+class AccessDenied(ConnectError):  # noqa: N818  as above
+    """The server refuses this client: a token or a certificate is missing or wrong."""
+
+
+class ContractError(IQClientError):
+    """The server's model has other tensors than this client was written for."""
+
+
+class DeadlineExceeded(IQClientError):  # noqa: N818  as above
+    """A call ran out of the time that it was given."""
+
+
+class ScoringError(IQClientError):
+    """An image could not be scored and the caller asked for an exception.
+
+    Attributes:
+        score: The score that failed, with its source and error.
+    """
+
+    def __init__(self, score: Score) -> None:
+        super().__init__(f"{score.source}: {score.error}")
+        self.score = score
+
+
+class InputError(IQClientError):
+    """What was given is not an image, nor a collection of images.
+
+    Attributes:
+        code: What a `Score` of this input has as its `error.code`.
+        message: One sentence for people.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+class LocalServerError(IQClientError):
+    """The embedded server cannot be found or does not start."""

@@ -1,0 +1,437 @@
+"""A real Triton server without a container, from the wheel `nvidia-pytriton`."""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from iq_client.errors import LocalServerError
+from iq_client.protocol import MODEL_NAME
+
+REPOSITORY_VARIABLE: Final = "IQ_MODEL_REPOSITORY"
+INSTALL_HINT: Final = "pip install 'iq-client[local]'"
+
+_SUPERVISOR: Final = Path(__file__).with_name("_supervisor.py")
+_LOG_TAIL_LINES: Final = 40
+_POLL_SECONDS: Final = 0.05
+_STOP_SECONDS: Final = 20.0
+_READY: Final = "Started GRPCInferenceService at"
+# Between looking for a free port and the server's taking it another process may be faster.
+_PORT_ATTEMPTS: Final = 3
+_PORT_TAKEN: Final = ("already in use", "Address already in use", "failed to start GRPC service")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTLS:
+    """Files with which the embedded server proves who it is.
+
+    Attributes:
+        certificate: PEM certificate chain of the server.
+        key: PEM private key.
+        client_authority: PEM certificates of the authority that signs clients; where given,
+            clients without such a certificate are refused (mTLS).
+    """
+
+    certificate: Path
+    key: Path
+    client_authority: Path | None = None
+
+    def arguments(self) -> list[str]:
+        """The server's command line options."""
+        given = [f"--grpc-server-cert={self.certificate}", f"--grpc-server-key={self.key}"]
+        if self.client_authority is None:
+            return ["--grpc-use-ssl=true", *given]
+        return ["--grpc-use-ssl-mutual=true", *given, f"--grpc-root-cert={self.client_authority}"]
+
+
+def find_model_repository(given: str | Path | None = None) -> Path:
+    """Where the models are.
+
+    Args:
+        given: A folder, or None for the variable `IQ_MODEL_REPOSITORY`, then
+            `./model_repository`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        LocalServerError: None of them is a folder with the model in it.
+    """
+    if given is not None:
+        candidate, origin = Path(given), "the folder that was given"
+    elif os.environ.get(REPOSITORY_VARIABLE):
+        candidate, origin = Path(os.environ[REPOSITORY_VARIABLE]), f"${REPOSITORY_VARIABLE}"
+    else:
+        candidate, origin = Path("model_repository"), "the default"
+    if not (candidate / MODEL_NAME).is_dir():
+        raise LocalServerError(
+            f"no model repository at {candidate.absolute()} ({origin}): a folder that holds "
+            f"`{MODEL_NAME}/` is needed. Give its path (model_repository=… or "
+            f"--model-repository) or set {REPOSITORY_VARIABLE}."
+        )
+    return candidate.resolve()
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """The pieces of the installed wheel that a server is started from."""
+
+    binary: Path
+    backend: Path
+    stub: Path
+    caches: Path
+    libpython: Path
+
+
+def find_installation() -> Installation:
+    """The embedded server's files.
+
+    Raises:
+        LocalServerError: The wheel or the shared Python library is missing; says what to install.
+    """
+    spec = importlib.util.find_spec("pytriton")
+    if spec is None or not spec.submodule_search_locations:
+        raise LocalServerError(f"the embedded server is not installed. Run: {INSTALL_HINT}")
+    root = Path(spec.submodule_search_locations[0]) / "tritonserver"
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = root / "python_backend_stubs" / version / "triton_python_backend_stub"
+    binary = root / "bin" / "tritonserver"
+    if not binary.is_file():
+        raise LocalServerError(
+            f"nvidia-pytriton is installed without its server ({binary} is missing): there is one "
+            f"for Linux on x86-64 only. Elsewhere start a container and give its address."
+        )
+    if not stub.is_file():
+        offered = ", ".join(sorted(path.name for path in stub.parent.parent.iterdir()))
+        raise LocalServerError(
+            f"nvidia-pytriton has no Python backend for Python {version}, only for {offered}. "
+            f"Use one of these Pythons."
+        )
+    return Installation(binary, root / "backends" / "python", stub, root / "caches",
+                        _find_libpython(version))  # fmt: skip
+
+
+def _find_libpython(version: str) -> Path:
+    name = f"libpython{version}.so.1.0"
+    multiarch = sysconfig.get_config_var("MULTIARCH") or ""
+    folders = [
+        Path(sysconfig.get_config_var("LIBDIR") or sys.base_prefix),
+        Path(sys.base_prefix) / "lib",
+        Path("/usr/lib") / multiarch,
+        Path("/usr/local/lib"),
+    ]
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder / name
+    raise LocalServerError(
+        f"{name} is in none of {', '.join(dict.fromkeys(map(str, folders)))}: Triton's Python "
+        f"backend needs Python as a shared library. On Debian and Ubuntu: "
+        f"apt install libpython{version}; with pyenv: "
+        f"PYTHON_CONFIGURE_OPTS=--enable-shared pyenv install; or use uv's Python."
+    )
+
+
+class LocalServer:
+    """The embedded Triton server, listening on this machine only.
+
+    Nothing of it stays behind: it ends with the `with` block, with the interpreter, on Ctrl-C, and
+    within a second when the process that started it is killed. A stopped server can be started
+    again and keeps its address.
+
+        with LocalServer() as server, Client(server.url) as client:
+            print(client.rank_images("photos/"))
+    """
+
+    def __init__(
+        self,
+        model_repository: str | Path | None = None,
+        *,
+        config_name: str = "embedded",
+        host: str = "127.0.0.1",
+        grpc_port: int | None = None,
+        http_port: int | None = None,
+        metrics_port: int | None = None,
+        tls: ServerTLS | None = None,
+        log_file: Path | None = None,
+        startup_timeout: float = 60.0,
+        extra_arguments: tuple[str, ...] = (),
+    ) -> None:
+        """Finds the server's parts; `start` or a `with` block starts it.
+
+        Args:
+            model_repository: Folder of the models; None for `IQ_MODEL_REPOSITORY`, then
+                `./model_repository`.
+            config_name: Which `configs/NAME.pbtxt` of each model is used, where it has one.
+            host: Address to listen on.
+            grpc_port: Port for clients; None takes a free one.
+            http_port: Port for HTTP; None leaves HTTP off, 0 takes a free one.
+            metrics_port: Port for Prometheus metrics; None leaves them off, 0 takes a free one.
+            tls: Files for TLS on the gRPC port; None for plain text.
+            log_file: Where the server's log goes; None for a temporary file that is removed at
+                the end.
+            startup_timeout: Seconds until the models have to be ready.
+            extra_arguments: Further options of `tritonserver`, such as
+                `--grpc-restricted-protocol=…`.
+
+        Raises:
+            LocalServerError: The wheel, the shared Python library or the repository is missing.
+        """
+        self._installation = find_installation()
+        self.model_repository = find_model_repository(model_repository)
+        self._config_name = config_name
+        self._host = host
+        self._ports: dict[str, int | None] = {
+            "grpc": grpc_port or 0,
+            "http": http_port,
+            "metrics": metrics_port,
+        }
+        self._tls = tls
+        self._given_log = log_file
+        self._startup_timeout = startup_timeout
+        self._extra_arguments = extra_arguments
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pid: int | None = None
+        self._log_start = 0
+
+    @property
+    def url(self) -> str:
+        """The gRPC address for `Client`, `HOST:PORT`.
+
+        Raises:
+            LocalServerError: The server was never started and has no port yet.
+        """
+        return f"{self._host}:{self._port('grpc')}"
+
+    @property
+    def http_url(self) -> str:
+        """The HTTP address, `HOST:PORT`; raises `LocalServerError` where HTTP is off."""
+        return f"{self._host}:{self._port('http')}"
+
+    @property
+    def metrics_url(self) -> str:
+        """The address of the Prometheus metrics; raises `LocalServerError` where they are off."""
+        return f"http://{self._host}:{self._port('metrics')}/metrics"
+
+    @property
+    def pid(self) -> int:
+        """Process id of tritonserver; raises `LocalServerError` where it does not run."""
+        if self._pid is None:
+            raise LocalServerError("the server does not run: call start()")
+        return self._pid
+
+    @property
+    def log_path(self) -> Path:
+        """The server's log; raises `LocalServerError` before the first start."""
+        if self._given_log is not None:
+            return self._given_log
+        if self._folder is None:
+            raise LocalServerError("the server has no log yet: call start()")
+        return Path(self._folder.name) / "tritonserver.log"
+
+    @property
+    def running(self) -> bool:
+        """Whether the server's process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> Self:
+        """Starts the server and waits until its models are ready.
+
+        Returns:
+            This server.
+
+        Raises:
+            LocalServerError: It ended or was not ready in time; the message ends with the last
+                lines of its log.
+        """
+        if self.running:
+            raise LocalServerError(f"the server runs already, at {self.url}")
+        self.stop()
+        for attempt in range(_PORT_ATTEMPTS):
+            ports = {name: _free_port(self._host) if port == 0 else port
+                     for name, port in self._ports.items()}  # fmt: skip
+            try:
+                self._launch(ports)
+                self._await_ready()
+            except BaseException as error:
+                log = self._log_tail()
+                self.stop()
+                taken = isinstance(error, LocalServerError) and any(t in log for t in _PORT_TAKEN)
+                if taken and 0 in self._ports.values() and attempt + 1 < _PORT_ATTEMPTS:
+                    continue
+                raise
+            break
+        self._ports = dict(ports)
+        return self
+
+    def stop(self, *, drain: bool = False) -> None:
+        """Ends the server and waits until it is gone; does nothing where it does not run.
+
+        Args:
+            drain: Let requests in flight finish first, which takes two seconds or more.
+        """
+        process, self._process, self._pid = self._process, None, None
+        if process is not None:
+            atexit.unregister(self.stop)
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM if drain else signal.SIGINT)
+                try:
+                    process.wait(_STOP_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()  # its child dies with it
+                    process.wait()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    def wait(self) -> int:
+        """Waits until the server ends by itself and returns its exit status.
+
+        Raises:
+            LocalServerError: It does not run.
+        """
+        if self._process is None:
+            raise LocalServerError("the server does not run: call start()")
+        return self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self if self.running else self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _port(self, name: str) -> int:
+        port = self._ports[name]
+        if port is None:
+            raise LocalServerError(f"{name} is off: give {name}_port to turn it on")
+        if port == 0:
+            raise LocalServerError("the server has no address yet: call start()")
+        return port
+
+    def _launch(self, ports: Mapping[str, int | None]) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="iq-client-server-")
+        folder = Path(self._folder.name)
+        backend = folder / "backends" / "python"
+        backend.mkdir(parents=True)
+        # Links, not copies: the stub finds its libraries relative to where it really lies.
+        for part in (*self._installation.backend.iterdir(), self._installation.stub):
+            (backend / part.name).symlink_to(part)
+        prefix = f"iq_client_{uuid.uuid4().hex[:12]}_"
+        command = [
+            str(self._installation.binary),
+            f"--model-repository={self.model_repository}",
+            f"--backend-directory={backend.parent}",
+            f"--cache-directory={self._installation.caches}",
+            f"--backend-config=python,shm-region-prefix-name={prefix}",
+            f"--model-config-name={self._config_name}",
+            "--model-control-mode=none",
+            "--disable-auto-complete-config",
+            "--allow-gpu-metrics=false",
+            *_endpoint_arguments("grpc", self._host, ports["grpc"]),
+            *_endpoint_arguments("http", self._host, ports["http"]),
+            *_endpoint_arguments("metrics", self._host, ports["metrics"]),
+            # Clients may look for dead connections more often than every five minutes.
+            "--grpc-http2-min-recv-ping-interval-without-data=5000",
+            *(self._tls.arguments() if self._tls else []),
+            *self._extra_arguments,
+        ]
+        # Bare (-I -S): the supervisor must not depend on what the environment does to Python.
+        supervised = [sys.executable, "-I", "-S", str(_SUPERVISOR), str(os.getpid()), prefix]
+        with self.log_path.open("ab") as log:
+            self._log_start = log.tell()
+            self._process = subprocess.Popen(
+                [*supervised, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=self._environment(),
+                # Ctrl-C in a terminal goes to the whole foreground group; it is for the caller to
+                # say when the server ends.
+                start_new_session=True,
+            )
+        atexit.register(self.stop)
+        assert self._process.stdout is not None
+        with self._process.stdout as output:
+            line = output.readline()
+        if line:
+            self._pid = int(line)
+
+    def _environment(self) -> dict[str, str]:
+        environment = dict(os.environ)
+        python = Path(sys.executable).parent
+        libraries = [str(self._installation.libpython.parent)]
+        site_packages = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+        _prepend(environment, "LD_LIBRARY_PATH", libraries)
+        _prepend(environment, "PYTHONPATH", list(dict.fromkeys(site_packages)))
+        # The interpreter inside the backend's stub finds its standard library through `python3`.
+        _prepend(environment, "PATH", [str(python)])
+        return environment
+
+    def _await_ready(self) -> None:
+        # Triton opens its port after every model is loaded, and says so in its log. The log, not a
+        # connection: with mTLS only the server's clients can connect, and a port that another
+        # process was faster to take would answer as well.
+        deadline = time.monotonic() + self._startup_timeout
+        assert self._process is not None
+        while time.monotonic() < deadline:
+            if _READY in self._log():
+                return
+            if self._process.poll() is not None:
+                raise LocalServerError(
+                    f"the embedded server ended with status {self._process.returncode} before "
+                    f"it was ready. The end of its log:\n{self._log_tail()}"
+                )
+            time.sleep(_POLL_SECONDS)
+        raise LocalServerError(
+            f"the embedded server was not ready after {self._startup_timeout:g} s. The end of "
+            f"its log:\n{self._log_tail()}"
+        )
+
+    def _log(self) -> str:
+        """What this run of the server has written so far."""
+        with self.log_path.open("rb") as log:
+            log.seek(self._log_start)
+            return log.read().decode(errors="replace")
+
+    def _log_tail(self) -> str:
+        try:
+            lines = self._log().splitlines()
+        except (OSError, LocalServerError):
+            return "(there is no log)"
+        return "\n".join(lines[-_LOG_TAIL_LINES:])
+
+
+def _endpoint_arguments(name: str, host: str, port: int | None) -> list[str]:
+    if port is None:
+        return [f"--allow-{name}=false"]
+    return [f"--allow-{name}=true", f"--{name}-address={host}", f"--{name}-port={port}"]
+
+
+def _free_port(host: str) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _prepend(environment: dict[str, str], name: str, values: list[str]) -> None:
+    environment[name] = os.pathsep.join([*values, *filter(None, [environment.get(name)])])
