@@ -22,9 +22,17 @@ INTERPOLATIONS: Final = {
     "nearest": Image.Resampling.NEAREST,
 }
 
-# Raster formats only: Pillow also knows containers that start other programs (EPS).
-FORMATS: Final = (
-    "JPEG", "MPO", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF", "JPEG2000", "PPM", "ICO", "TGA",
+# All decoders are loaded now, by one thread: Pillow's lazy loading is not made for several.
+Image.init()
+
+# Raster formats only: Pillow also knows containers that start other programs (EPS). A build of
+# Pillow may lack some. JPEG includes MPO, which Pillow opens as a JPEG with more frames.
+FORMATS: Final = tuple(
+    name
+    for name in (
+        "JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF", "JPEG2000", "PPM", "ICO", "TGA",
+    )
+    if name in Image.OPEN
 )  # fmt: skip
 
 # A JPEG is decoded no smaller than this many times the target on either side: at twice the target
