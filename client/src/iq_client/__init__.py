@@ -1,5 +1,6 @@
 """Scores and ranks photos by quality on a Triton server."""
 
+from iq_client.aio import AsyncClient
 from iq_client.client import Client
 from iq_client.errors import (
     AccessDenied,
@@ -21,6 +22,7 @@ from iq_client.transport import TLS
 __all__ = [
     "TLS",
     "AccessDenied",
+    "AsyncClient",
     "Client",
     "ConnectError",
     "ContractError",

@@ -2,68 +2,29 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
-from iq_client.engine import Engine, chunks
+from iq_client._base import BaseClient
+from iq_client.engine import chunks
 from iq_client.errors import ScoringError
 from iq_client.inputs import Input, Inputs, expand
 from iq_client.ranking import RankKey, probability_better, rank
 from iq_client.results import RankedImage, Score, ServerInfo
-from iq_client.retry import RetryPolicy
-from iq_client.transport import TLS, Compression, Transport
-
-DEFAULT_URL: Final = "localhost:8001"
-DEFAULT_BATCH_SIZE: Final = 32
-DEFAULT_REQUEST_BYTES: Final = 16 * 2**20
-DEFAULT_IN_FLIGHT: Final = 4
 
 
-class Client:
-    """Scores and ranks images on a server."""
+class Client(BaseClient):
+    """Scores and ranks images on a server; safe to use from several threads.
 
-    def __init__(
-        self,
-        url: str | Sequence[str] = DEFAULT_URL,
-        *,
-        batch_size: int = DEFAULT_BATCH_SIZE,
-        max_request_bytes: int = DEFAULT_REQUEST_BYTES,
-        in_flight: int | None = None,
-        timeout: float | None = 60.0,
-        deadline: float | None = None,
-        retry: RetryPolicy = RetryPolicy(),  # noqa: B008  frozen
-        tls: TLS | None = None,
-        headers: Mapping[str, str] | None = None,
-        compression: Compression | None = None,
-        keepalive: float | None = 30.0,
-    ) -> None:
-        self._deadline = deadline
-        self._connect_lock = threading.Lock()
-        self._connected = False
-        self._engine = Engine(
-            Transport(
-                [url] if isinstance(url, str) else list(url),
-                retry=retry,
-                timeout=timeout,
-                tls=tls,
-                headers=headers or {},
-                compression=compression,
-                keepalive=keepalive,
-            ),
-            batch_size=batch_size,
-            max_request_bytes=max_request_bytes,
-            in_flight=in_flight or DEFAULT_IN_FLIGHT,
-        )
+    with Client("localhost:8001") as client:
+        for row in client.rank_images("photos/", top=10):
+            print(row.rank, row.score.mean, row.score.source)
 
-    def connect(self) -> None:
-        """Checks that a server is there and keeps the contract; calls do so themselves."""
-        with self._connect_lock:
-            if not self._connected:
-                config = self._engine.transport.check_model()
-                self._engine.batch_size = min(self._engine.batch_size, config.max_batch_size)
-                self._connected = True
+    Every method that scores raises `ConnectError` where no server can be asked at its start, and
+    `ContractError` where the server's model is of another version. Once it has begun, what goes
+    wrong with an image or a request is the `error` of the scores that it concerns.
+    """
 
     def score_images(
         self,
@@ -72,7 +33,20 @@ class Client:
         on_score: Callable[[Score], None] | None = None,
         raise_on_error: bool = False,
     ) -> list[Score]:
-        """Scores images; one score each, in the order given."""
+        """Scores images.
+
+        Args:
+            images: A path, folder, glob pattern, bytes, file object, PIL image, uint8 array
+                [H, W, 3], URL, or an iterable of these.
+            on_score: Called with every score as it comes, in order.
+            raise_on_error: Raise for the first image that cannot be scored.
+
+        Returns:
+            One score per image, in the order given.
+
+        Raises:
+            ScoringError: An image failed and `raise_on_error` is set.
+        """
         scores = []
         for score in self.iter_scores(images):
             if raise_on_error and not score.ok:
@@ -83,10 +57,18 @@ class Client:
         return scores
 
     def iter_scores(self, images: Inputs) -> Iterator[Score]:
-        """Scores images as they come, in the order given, in bounded memory."""
-        self.connect()
+        """Scores images while they are iterated: in the order given and in bounded memory.
+
+        Args:
+            images: As for `score_images`; an iterable may be endless and is read only some
+                batches ahead.
+
+        Yields:
+            One score per image. Leaving the loop early cancels what is under way.
+        """
+        self._connect()
         with self._engine.call(self._deadline) as pending:
-            for chunk in chunks(expand(images), self._engine.batch_size):
+            for chunk in chunks(expand(images, self._input_options), self._engine.batch_size):
                 pending.submit(chunk)
                 while pending.due:
                     yield from pending.pop().result()
@@ -96,24 +78,52 @@ class Client:
     def rank_images(
         self, images: Inputs, *, top: int | None = None, key: RankKey = "mean"
     ) -> list[RankedImage]:
-        """Scores images and puts them in order, best first, failed ones last."""
+        """Scores images and puts them in order, best first, those that failed last.
+
+        Args:
+            images: As for `score_images`.
+            top: How many rows to return at most.
+            key: `mean`, or `lower_bound` for the mean minus one standard deviation.
+
+        Returns:
+            The rows of the ranking.
+        """
         return rank(self.iter_scores(images), top=top, key=key)
 
     def compare(self, a: Input, b: Input) -> float:
-        """The probability that `a` is better than `b`."""
-        first, second = self.score_images([a, b], raise_on_error=True)
-        return probability_better(first, second)
+        """The probability that `a` is better than `b`.
+
+        Args:
+            a: One image.
+            b: Another.
+
+        Returns:
+            How likely a vote on `a` is above a vote on `b`, ties counted half: in 0…1.
+
+        Raises:
+            ScoringError: One of them cannot be scored.
+        """
+        return probability_better(*self.score_images([a, b], raise_on_error=True))
 
     def server_info(self) -> ServerInfo:
-        """What the server says of itself and its model."""
-        return self._engine.transport.server_info()
+        """What the server says of itself and its model; raises `ConnectError`."""
+        return self._transport.server_info()
 
     def wait_until_ready(self, timeout: float = 60.0) -> None:
-        """Waits until the server has its model loaded."""
-        self._engine.transport.wait_until_ready(timeout)
+        """Waits until the server has its model loaded.
+
+        Args:
+            timeout: Seconds to wait.
+
+        Raises:
+            DeadlineExceeded: It was not ready in time.
+            AccessDenied: A token or certificate is missing.
+            ContractError: The model has other tensors than this client was written for.
+        """
+        self._transport.wait_until_ready(timeout)
 
     def close(self) -> None:
-        """Ends the connections."""
+        """Ends the connections; a client cannot be used afterwards."""
         self._engine.close()
 
     def __enter__(self) -> Self:

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import threading
 import uuid
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from iq_client.errors import InputError
 from iq_client.inputs import Source
+from iq_client.limit import InFlightLimit
 from iq_client.packing import pack
 from iq_client.protocol import BadResponse, decode_response, encode_request
 from iq_client.results import ImageError, Score
@@ -31,24 +31,36 @@ class Engine:
     """Scores chunks of sources; shared by all calls of a client."""
 
     def __init__(
-        self, transport: Transport, *, batch_size: int, max_request_bytes: int, in_flight: int
+        self,
+        transport: Transport,
+        *,
+        limit: InFlightLimit,
+        batch_size: int,
+        max_request_bytes: int,
+        prepare: Callable[[bytes], bytes] | None = None,
     ) -> None:
         """Prepares workers, which start on first use.
 
         Args:
             transport: Where requests go.
+            limit: How many requests the transport lets through at once.
             batch_size: Images of a request, and sources of a chunk, at most.
             max_request_bytes: Bytes of a request at most.
-            in_flight: Requests waiting for their responses at most.
+            prepare: Applied to the bytes of every image before they are sent.
         """
         self.transport = transport
         self.batch_size = batch_size
-        self.window = in_flight + _READ_AHEAD
+        self._limit = limit
+        self._prepare = prepare
         self._max_request_bytes = max_request_bytes
-        self._slots = threading.BoundedSemaphore(in_flight)
-        self._pool = ThreadPoolExecutor(self.window, thread_name_prefix="iq-client")
+        self._pool = ThreadPoolExecutor(limit.maximum + _READ_AHEAD, thread_name_prefix="iq-client")
         self._id = uuid.uuid4().hex[:12]
         self._numbers = itertools.count(1)
+
+    @property
+    def window(self) -> int:
+        """How many chunks of a call are worked on at once, at the moment."""
+        return self._limit.width + _READ_AHEAD
 
     def close(self) -> None:
         """Ends the workers and closes the connections."""
@@ -88,6 +100,8 @@ class Engine:
                 try:
                     call.check()
                     data = source.load()
+                    if self._prepare is not None:
+                        data = self._prepare(data)
                 except (InputError, RequestFailed) as error:
                     failed = Score.failed(source.name, ImageError(error.code, error.message))
                     scores[index] = failed
@@ -97,8 +111,7 @@ class Engine:
         for batch in pack(read(), self.batch_size, self._max_request_bytes):
             indices = [index for index, _ in batch]
             names = [chunk[index].name for index in indices]
-            with self._slots:
-                found = self._score_batch(names, [data for _, data in batch], call)
+            found = self._score_batch(names, [data for _, data in batch], call)
             scores.update(zip(indices, found, strict=True))
         return [scores[index] for index in range(len(chunk))]
 

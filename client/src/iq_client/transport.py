@@ -19,6 +19,7 @@ from iq_client.errors import (
     NotReadyError,
     ServerUnavailable,
 )
+from iq_client.limit import InFlightLimit
 from iq_client.protocol import MODEL_NAME, check_contract
 from iq_client.results import ServerInfo
 from iq_client.retry import RetryPolicy
@@ -157,6 +158,7 @@ class Transport:
         self,
         urls: Sequence[str],
         *,
+        limit: InFlightLimit,
         retry: RetryPolicy,
         timeout: float | None,
         tls: TLS | None,
@@ -168,6 +170,7 @@ class Transport:
 
         Args:
             urls: Addresses, `HOST:PORT` or `dns:///NAME:PORT`.
+            limit: How many requests may be in flight.
             retry: When a request is tried again.
             timeout: Seconds for a single try, or None.
             tls: Certificates, or None for plain text.
@@ -178,6 +181,7 @@ class Transport:
         """
         import grpc
 
+        self._limit = limit
         self._retry = retry
         self._timeout = timeout
         self._metadata = tuple((name.lower(), value) for name, value in headers.items())
@@ -219,8 +223,6 @@ class Transport:
         Raises:
             RequestFailed: Every try failed, the call's time is up, or it was cancelled.
         """
-        import grpc
-
         delays = self._retry.delays(self._random)
         tries = timeouts = 0
         while True:
@@ -228,17 +230,10 @@ class Transport:
             replica = self._pick()
             tries += 1
             try:
-                response = call.wait_for(
-                    replica.stub.ModelInfer.future(
-                        request,
-                        timeout=call.remaining(self._timeout),
-                        metadata=self._metadata,
-                        compression=self._compression,
-                    )
-                )
-            except (grpc.RpcError, grpc.FutureCancelledError) as error:
-                call.check()
-                failure = _failure(error)
+                response = self._try(replica, request, call)
+            except RequestFailed as error:
+                call.check()  # where the call is over, that is the reason
+                failure = error
             else:
                 self._answered(replica)
                 return response
@@ -259,6 +254,33 @@ class Transport:
                 raise failure
             if failure.code == "RESOURCE_EXHAUSTED" or not self._another_is_up():
                 call.sleep(next(delays))
+
+    def _try(
+        self, replica: _Replica, request: service_pb2.ModelInferRequest, call: Call
+    ) -> service_pb2.ModelInferResponse:
+        import grpc
+
+        self._limit.acquire()
+        images, overloaded = 0, False
+        try:
+            response: service_pb2.ModelInferResponse = call.wait_for(
+                replica.stub.ModelInfer.future(
+                    request,
+                    timeout=call.remaining(self._timeout),
+                    metadata=self._metadata,
+                    compression=self._compression,
+                )
+            )
+            images = request.inputs[0].shape[0]
+            return response
+        except (grpc.RpcError, grpc.FutureCancelledError) as error:
+            failure = _failure(error)
+            overloaded = failure.code in ("RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED") and (
+                not failure.divisible and call.remaining() != 0.0
+            )
+            raise failure from error
+        finally:
+            self._limit.release(images, overloaded=overloaded)
 
     def check_model(self, timeout: float | None = _CONTROL_TIMEOUT) -> model_config_pb2.ModelConfig:
         """Asks every replica for the model and holds it against the contract.
