@@ -28,13 +28,17 @@ def _save_tiny_tower(folder: Path, *, mean_name: str = "MEAN") -> None:
             generator = tf.random.Generator.from_seed(1)
             self.kernel = tf.Variable(generator.normal((3, 3, 3, 8)) * 0.3)
             self.depthwise = tf.Variable(generator.normal((3, 3, 8, 1)) * 0.3)
+            self.scale = tf.Variable(generator.uniform((8,), 0.5, 1.5))
+            self.shift = tf.Variable(generator.normal((8,)) * 0.1)
             self.dense = tf.Variable(generator.normal((8, 10)))
 
         @tf.function(input_signature=[tf.TensorSpec((None, *SIZE, 3), tf.uint8, name="PIXELS")])
         def score(self, PIXELS: Any) -> dict[str, Any]:  # noqa: N803 - the contract's name
             x = (tf.cast(PIXELS, tf.float32) - 127.0) / 128.0
             x = tf.nn.relu6(tf.nn.conv2d(x, self.kernel, 2, "SAME"))
-            x = tf.nn.relu6(tf.nn.depthwise_conv2d(x, self.depthwise, (1, 2, 2, 1), "SAME"))
+            x = tf.nn.depthwise_conv2d(x, self.depthwise, (1, 2, 2, 1), "SAME")
+            # Batch normalisation in inference, the constant that a converter leaves behind.
+            x = tf.nn.relu6(x * self.scale + self.shift)
             p = tf.nn.softmax(tf.reduce_mean(x, (1, 2)) @ self.dense)
             votes = tf.range(1.0, 11.0)
             mean = tf.reduce_sum(p * votes, 1, keepdims=True)

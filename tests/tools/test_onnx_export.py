@@ -49,6 +49,11 @@ def test_the_only_transpose_moves_bytes(onnx_file: Path) -> None:
     assert [list(node.input) for node in transposes] == [["PIXELS"]]
 
 
+def test_batch_normalisation_is_folded_into_the_convolutions(onnx_file: Path) -> None:
+    operators = [node.op_type for node in onnx.load(onnx_file).graph.node]
+    assert operators[operators.index("Conv") :][:4] == ["Conv", "Clip", "Conv", "Clip"]
+
+
 def test_opset_and_metadata(onnx_file: Path, description: Description) -> None:
     assert {(o.domain, o.version) for o in onnx.load(onnx_file).opset_import} == {("", 17)}
     tower = read_tower(onnx_file)

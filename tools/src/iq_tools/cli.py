@@ -40,3 +40,17 @@ def onnx_command(saved_model: Path, output: Path) -> None:
 
     difference = convert(saved_model, output)
     click.echo(f"{output}: largest difference from the SavedModel {difference:.2g}")
+
+
+@main.command("repository")
+@click.option("--onnx", "onnx_file", type=_FILE, required=True, help="The tower's graph.")
+@click.option("--output", type=_NEW_FOLDER, default=Path("model_repository"), show_default=True)
+@click.option(
+    "--preprocessing", type=_FILE, help="preprocessing.py to serve with; default: the installed one"
+)
+def repository_command(onnx_file: Path, output: Path, preprocessing: Path | None) -> None:
+    """Lay a tower into a Triton model repository."""
+    from iq_tools.repository import write_repository
+
+    for path in write_repository(onnx_file, output, preprocessing=preprocessing):
+        click.echo(output / path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import TensorProto, helper
 
 from iq_tools.contract import (
@@ -80,6 +82,7 @@ def build_graph(exported: ExportedTower) -> onnx.ModelProto:
     _name_tensors(model, exported.tower)
     _take_nhwc(model, exported.tower)
     _add_mask(model)
+    model = _folded(model)
     del model.metadata_props[:]
     helper.set_model_props(model, {TOWER_FILE: exported.tower.text})
     used = {node.domain for node in model.graph.node}
@@ -194,6 +197,27 @@ def _add_mask(model: onnx.ModelProto) -> None:
         _rename(graph, name, scored)
         graph.node.append(helper.make_node("Mul", [scored, MASK], [name], name=f"mask_{name}"))
     graph.input.append(_value(MASK, TensorProto.FLOAT, 1))
+
+
+def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Folds what is constant, such as the batch normalisation behind a depthwise convolution.
+
+    ONNX Runtime's basic optimisations keep to standard operators, so the graph stays every
+    runtime's.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "folded.onnx"
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(path)
+        onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        folded = onnx.load(path)
+    foreign = sorted({node.op_type for node in folded.graph.node if node.domain})
+    if foreign:
+        raise ContractError(f"folding left operators that other runtimes lack: {foreign}")
+    return folded
 
 
 def _value(name: str, datatype: int, *dims: int) -> onnx.ValueInfoProto:

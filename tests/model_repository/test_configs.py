@@ -1,0 +1,100 @@
+"""Every configuration against Triton's own schema, and against each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import text_format
+from iq_tools.contract import Tower
+from iq_tools.repository import repository_files
+from tritonclient.grpc import model_config_pb2
+
+CONFIGS = (
+    "nima/config.pbtxt",
+    "nima_preprocess/config.pbtxt",
+    "nima_tower/config.pbtxt",
+    "nima_tower/configs/tensorrt.pbtxt",
+    "nima_tower/configs/embedded.pbtxt",
+)
+BYTES, UINT8, FP32 = (
+    getattr(model_config_pb2, name) for name in ("TYPE_STRING", "TYPE_UINT8", "TYPE_FP32")
+)
+SCORES = {"DISTRIBUTION": (FP32, [10]), "MEAN": (FP32, [1]), "STD": (FP32, [1])}
+
+
+@pytest.fixture(scope="module")
+def tower(model_repository: Path) -> Tower:
+    path = model_repository / "nima_tower" / "tower.json"
+    return Tower.parse(path.read_text(encoding="utf-8"), origin=str(path))
+
+
+def _read(path: Path) -> Any:
+    return text_format.Parse(path.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
+
+
+def _tensors(values: Any) -> dict[str, tuple[int, list[int]]]:
+    return {value.name: (value.data_type, list(value.dims)) for value in values}
+
+
+def test_there_is_no_other_configuration(model_repository: Path) -> None:
+    found = {str(path.relative_to(model_repository)) for path in model_repository.rglob("*.pbtxt")}
+    assert found == set(CONFIGS)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_configuration_keeps_to_the_contract(
+    name: str, model_repository: Path, tower: Tower
+) -> None:
+    config = _read(model_repository / name)
+    image = {"IMAGE": (BYTES, [1])}
+    error = {"ERROR": (BYTES, [1])}
+    between = {"PIXELS": (UINT8, [*tower.image_size, 3]), "MASK": (FP32, [1])}
+    inputs, outputs = {
+        "nima": (image, SCORES | error),
+        "nima_preprocess": (image, between | error),
+        "nima_tower": (between, SCORES),
+    }[config.name]
+    assert config.name == name.split("/")[0]
+    assert config.max_batch_size == 64
+    assert _tensors(config.input) == inputs
+    assert _tensors(config.output) == outputs
+
+
+def test_runtime_of_each_configuration(model_repository: Path) -> None:
+    found = {name: _read(model_repository / name) for name in CONFIGS}
+    assert {name: config.backend or config.platform for name, config in found.items()} == {
+        "nima/config.pbtxt": "ensemble",
+        "nima_preprocess/config.pbtxt": "python",
+        "nima_tower/config.pbtxt": "onnxruntime",
+        "nima_tower/configs/tensorrt.pbtxt": "tensorrt_plan",
+        "nima_tower/configs/embedded.pbtxt": "python",
+    }
+
+
+def test_the_ensemble_joins_tensors_that_its_steps_have(model_repository: Path) -> None:
+    ensemble = _read(model_repository / "nima" / "config.pbtxt")
+    known = {"IMAGE"}
+    for step in ensemble.ensemble_scheduling.step:
+        model = _read(model_repository / step.model_name / "config.pbtxt")
+        assert set(step.input_map) == set(_tensors(model.input))
+        assert set(step.output_map) == set(_tensors(model.output))
+        assert set(step.input_map.values()) <= known
+        known |= set(step.output_map.values())
+    assert set(_tensors(ensemble.output)) <= known
+
+
+def test_every_file_is_what_the_tools_write(model_repository: Path, tower: Tower) -> None:
+    # Among them the preprocessing: the server's copy and training's are the same bytes.
+    for path, content in repository_files(tower).items():
+        assert (model_repository / path).read_bytes() == content, (
+            f"{path} is out of date; run: iq-tools repository "
+            f"--onnx model_repository/nima_tower/1/model.onnx"
+        )
+
+
+def test_the_graph_describes_the_same_tower(model_repository: Path, tower: Tower) -> None:
+    from iq_tools.onnx_export import read_tower
+
+    assert read_tower(model_repository / "nima_tower" / "1" / "model.onnx").text == tower.text

@@ -1,0 +1,120 @@
+"""The committed repository in a real server, asked without the SDK."""
+
+from __future__ import annotations
+
+import io
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+from iq_client.local import LocalServer
+from iq_tools.onnx_runner import OnnxTower
+from PIL import Image
+from siamese_nima.preprocessing import load_pixels
+
+OUTPUTS = ("DISTRIBUTION", "MEAN", "STD", "ERROR")
+
+
+@pytest.fixture(scope="module")
+def client(server: LocalServer) -> triton.InferenceServerClient:
+    return triton.InferenceServerClient(server.url)
+
+
+def _photo(seed: int, size: tuple[int, int] = (500, 333), kind: str = "JPEG") -> bytes:
+    """A soft random picture: unlike noise it survives compression."""
+    small = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(small).resize(size, Image.Resampling.BICUBIC).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def _input(files: list[bytes]) -> triton.InferInput:
+    tensor = triton.InferInput("IMAGE", [len(files), 1], "BYTES")
+    tensor.set_data_from_numpy(np.array(files, np.object_).reshape(-1, 1))
+    return tensor
+
+
+def _score(client: triton.InferenceServerClient, files: list[bytes]) -> dict[str, np.ndarray]:
+    result = client.infer("nima", [_input(files)])
+    return {name: result.as_numpy(name) for name in OUTPUTS}
+
+
+@pytest.mark.parametrize("model", ["nima", "nima_preprocess", "nima_tower"])
+def test_the_three_models_are_ready(client: triton.InferenceServerClient, model: str) -> None:
+    assert client.is_model_ready(model)
+
+
+def test_scores_are_those_of_the_graph_on_the_same_pixels(
+    client: triton.InferenceServerClient, model_repository: Path
+) -> None:
+    tower = json.loads((model_repository / "nima_tower" / "tower.json").read_text())
+    files = [_photo(seed, kind=kind) for seed, kind in enumerate(("JPEG", "PNG", "WEBP", "JPEG"))]
+    pixels = np.stack(
+        [
+            load_pixels(
+                file,
+                image_size=tuple(tower["image_size"]),
+                interpolation=tower["interpolation"],
+            )
+            for file in files
+        ]
+    )
+    expected = OnnxTower(model_repository / "nima_tower" / "1" / "model.onnx").score(pixels)
+    found = _score(client, files)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-4, rtol=0)
+    assert (found["ERROR"] == b"").all()
+
+
+def test_one_corrupt_image_leaves_its_neighbours_scored(
+    client: triton.InferenceServerClient,
+) -> None:
+    good = [_photo(1), _photo(2)]
+    whole = _photo(3)
+    cut = whole[: len(whole) // 2]
+    buffer = io.BytesIO()
+    Image.new("RGB", (9, 9)).save(buffer, "EPS")
+    files = [good[0], cut, b"", b"not an image", buffer.getvalue(), good[1]]
+    found = _score(client, files)
+    codes = [text.decode().partition(":")[0] for text in found["ERROR"].reshape(-1)]
+    assert codes == ["", "UNREADABLE", "EMPTY", "UNREADABLE", "UNSUPPORTED", ""]
+    alone = _score(client, good)
+    for name in ("DISTRIBUTION", "MEAN", "STD"):
+        assert np.isnan(found[name][1:5]).all()
+        np.testing.assert_allclose(found[name][[0, 5]], alone[name], atol=1e-4, rtol=0)
+
+
+def test_a_file_beyond_the_limit_is_refused_before_it_is_decoded(
+    client: triton.InferenceServerClient,
+) -> None:
+    buffer = io.BytesIO()
+    # One bit a pixel compresses to almost nothing: what a decompression bomb looks like.
+    Image.new("1", (20_000, 20_000)).save(buffer, "PNG")
+    found = _score(client, [buffer.getvalue(), _photo(1)])
+    assert found["ERROR"][0, 0].startswith(b"TOO_LARGE: 20000x20000 pixels")
+    assert found["ERROR"][1, 0] == b""
+
+
+def test_requests_that_wait_are_executed_together(client: triton.InferenceServerClient) -> None:
+    def executions() -> dict[str, tuple[int, int]]:
+        statistics = client.get_inference_statistics(as_json=True)["model_stats"]
+        return {
+            entry["name"]: (
+                int(entry.get("inference_count", 0)),
+                int(entry.get("execution_count", 0)),
+            )
+            for entry in statistics
+        }
+
+    before = executions()
+    files = [_photo(seed, (1600, 1200)) for seed in range(4)] * 6
+    with ThreadPoolExecutor(len(files)) as pool:
+        list(pool.map(lambda file: _score(client, [file]), files))
+    after = executions()
+    for model in ("nima_preprocess", "nima_tower"):
+        inferences, runs = (after[model][i] - before[model][i] for i in (0, 1))
+        assert inferences == len(files)
+        assert runs < len(files)

@@ -1,0 +1,188 @@
+"""Lays a tower into a Triton model repository."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from types import ModuleType
+from typing import Final
+
+from iq_tools.contract import (
+    ENSEMBLE_MODEL,
+    ERROR_TENSOR,
+    IMAGE_TENSOR,
+    MASK_TENSOR,
+    MAX_BATCH_SIZE,
+    PREPROCESS_MODEL,
+    SCORE_TENSORS,
+    TOWER_FILE,
+    TOWER_MODEL,
+    ContractError,
+    Tensor,
+    Tower,
+    pixels,
+)
+from iq_tools.files import write_atomically
+from iq_tools.onnx_export import read_tower
+
+ONNX_FILE: Final = "model.onnx"
+PLAN_FILE: Final = "model.plan"
+VERSION: Final = "1"
+
+_PREPROCESSING_PACKAGE: Final = "siamese_nima"
+_PREPROCESSING_FILE: Final = "preprocessing.py"
+_HEADER: Final = "# Written by `iq-tools repository`: change its template, not this file.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Interface:
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+def write_repository(
+    onnx_file: Path, output: Path, *, preprocessing: Path | None = None
+) -> list[Path]:
+    """Writes or renews a model repository for one tower.
+
+    Args:
+        onnx_file: The tower, as `iq-tools onnx` writes it.
+        output: The repository's folder; other files in it are left alone.
+        preprocessing: The preprocessing's source file; None for the installed one.
+
+    Returns:
+        The files written, relative to the folder.
+
+    Raises:
+        ContractError: The ONNX file describes no tower, the preprocessing is not installed, or
+            the tower was trained with another version of it; nothing is written then.
+    """
+    contents = repository_files(read_tower(onnx_file), preprocessing=preprocessing)
+    contents[Path(TOWER_MODEL, VERSION, ONNX_FILE)] = onnx_file.read_bytes()
+    for path, content in contents.items():
+        write_atomically(output / path, content)
+    return list(contents)
+
+
+def repository_files(tower: Tower, *, preprocessing: Path | None = None) -> dict[Path, bytes]:
+    """Every file of a tower's repository except the graph.
+
+    Args:
+        tower: What the tower says of itself.
+        preprocessing: The preprocessing's source file; None for the installed one.
+
+    Returns:
+        Contents by path relative to the repository.
+
+    Raises:
+        ContractError: As `write_repository`.
+    """
+    source = preprocessing or installed_preprocessing()
+    module = _load(source)
+    if tower.preprocessing_version != module.PREPROCESSING_VERSION:
+        raise ContractError(
+            f"the tower {tower.name} was trained with version {tower.preprocessing_version} of "
+            f"the preprocessing, {source} is version {module.PREPROCESSING_VERSION}. Train and "
+            f"export it with this version, or give its own with --preprocessing"
+        )
+    limits = module.Limits()
+    values = {
+        "ensemble": ENSEMBLE_MODEL,
+        "preprocess": PREPROCESS_MODEL,
+        "tower": TOWER_MODEL,
+        "max_batch_size": MAX_BATCH_SIZE,
+        "onnx_file": ONNX_FILE,
+        "plan_file": PLAN_FILE,
+        "max_bytes": limits.max_bytes,
+        "max_pixels": limits.max_pixels,
+    }
+    steps = {
+        PREPROCESS_MODEL: _Interface((IMAGE_TENSOR,), (pixels(tower), MASK_TENSOR, ERROR_TENSOR)),
+        TOWER_MODEL: _Interface((pixels(tower), MASK_TENSOR), SCORE_TENSORS),
+    }
+    interfaces = steps | {
+        ENSEMBLE_MODEL: _Interface((IMAGE_TENSOR,), (*SCORE_TENSORS, ERROR_TENSOR))
+    }
+    for step, interface in steps.items():
+        values[f"{step.removeprefix('nima_')}_maps"] = _maps(interface)
+    written = {}
+    for template in _templates():
+        model, _, variant = template.removesuffix(".pbtxt").partition(".")
+        text = Template(_read(f"configs/{template}").decode()).substitute(
+            values, tensors=_tensors(interfaces[model])
+        )
+        path = (
+            Path(model, "configs", f"{variant}.pbtxt") if variant else Path(model, "config.pbtxt")
+        )
+        written[path] = (_HEADER + text).encode()
+    # Triton wants a version of an ensemble as well, and git keeps no empty folder.
+    written[Path(ENSEMBLE_MODEL, VERSION, ".gitkeep")] = b""
+    for step in steps:
+        written[Path(step, VERSION, "model.py")] = _read(f"{step}.py")
+    written[Path(PREPROCESS_MODEL, VERSION, _PREPROCESSING_FILE)] = source.read_bytes()
+    written[Path(TOWER_MODEL, TOWER_FILE)] = tower.text.encode()
+    return written
+
+
+def installed_preprocessing() -> Path:
+    """The source file of the preprocessing that training uses.
+
+    Raises:
+        ContractError: The training package is not installed.
+    """
+    # Found, not imported: the package around it may bring TensorFlow.
+    spec = importlib.util.find_spec(_PREPROCESSING_PACKAGE)
+    for folder in (spec and spec.submodule_search_locations) or ():
+        if (path := Path(folder) / _PREPROCESSING_FILE).is_file():
+            return path
+    raise ContractError(
+        f"{_PREPROCESSING_PACKAGE}/{_PREPROCESSING_FILE} is not installed. Install siamese-nima, "
+        f"or give the file with --preprocessing"
+    )
+
+
+def _load(source: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("_iq_tools_preprocessing", source)
+    if spec is None or spec.loader is None:
+        raise ContractError(f"{source} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def _templates() -> list[str]:
+    return sorted(path.name for path in files("iq_tools.serving").joinpath("configs").iterdir())
+
+
+def _read(name: str) -> bytes:
+    return files("iq_tools.serving").joinpath(name).read_bytes()
+
+
+def _tensors(interface: _Interface) -> str:
+    return (
+        _tensor_list("input", interface.inputs) + "\n" + _tensor_list("output", interface.outputs)
+    )
+
+
+def _tensor_list(field: str, tensors: Iterable[Tensor]) -> str:
+    entries = ",\n".join(
+        f'  {{ name: "{tensor.name}" data_type: {tensor.datatype} '
+        f"dims: [ {', '.join(map(str, tensor.dims))} ] }}"
+        for tensor in tensors
+    )
+    return f"{field} [\n{entries}\n]"
+
+
+def _maps(interface: _Interface) -> str:
+    """Inside the ensemble every tensor is called as in the step that it belongs to."""
+    return "\n".join(
+        f'      {field} {{ key: "{tensor.name}" value: "{tensor.name}" }}'
+        for field, tensors in (("input_map", interface.inputs), ("output_map", interface.outputs))
+        for tensor in tensors
+    )

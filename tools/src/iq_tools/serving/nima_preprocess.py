@@ -1,0 +1,119 @@
+"""Triton's model `nima_preprocess`: encoded image files in, a tower's pixels out.
+
+All files of all requests that wait are decoded together on a pool of threads (decoders release the
+interpreter's lock). A file that cannot be read becomes an `ERROR` and a NaN `MASK`; its neighbours
+are decoded as if it were not there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import triton_python_backend_utils as pb_utils
+
+if TYPE_CHECKING:
+    from siamese_nima.preprocessing import PREPROCESSING_VERSION, ImageError, Limits, load_pixels
+else:  # the copy that lies beside this file
+    from preprocessing import PREPROCESSING_VERSION, ImageError, Limits, load_pixels
+
+TOWER_FILE = Path("nima_tower") / "tower.json"
+
+
+class TritonPythonModel:
+    """The interface that Triton's Python backend asks for."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Reads the tower's size and this model's limits.
+
+        Args:
+            args: Triton's; `model_config` is JSON, `model_repository` this model's folder.
+
+        Raises:
+            TritonModelException: The repository was put together from parts that do not fit.
+        """
+        config = json.loads(args["model_config"])
+        parameters = {
+            key: value["string_value"] for key, value in config.get("parameters", {}).items()
+        }
+        description = Path(args["model_repository"]).parent / TOWER_FILE
+        tower = json.loads(description.read_text(encoding="utf-8"))
+        if tower["preprocessing_version"] != PREPROCESSING_VERSION:
+            raise pb_utils.TritonModelException(
+                f"the tower of {description} was trained with version "
+                f"{tower['preprocessing_version']} of the preprocessing, this is version "
+                f"{PREPROCESSING_VERSION}; export the tower again or use the matching iq-tools"
+            )
+        height, width = tower["image_size"]
+        dims = pb_utils.get_output_config_by_name(config, "PIXELS")["dims"]
+        if [height, width, 3] != [int(side) for side in dims]:
+            raise pb_utils.TritonModelException(
+                f"{description} says {height}x{width}, this model's configuration {dims}; "
+                f"write both with: iq-tools repository"
+            )
+        self._image_size = (height, width)
+        self._interpolation = tower["interpolation"]
+        self._limits = Limits(
+            max_bytes=int(parameters["max_bytes"]), max_pixels=int(parameters["max_pixels"])
+        )
+        threads = int(parameters["threads"]) or len(os.sched_getaffinity(0))
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Decodes every file of every request.
+
+        Args:
+            requests: Each with `IMAGE`, bytes [n,1].
+
+        Returns:
+            One response each: `PIXELS` uint8 [n,H,W,3], `MASK` fp32 [n,1], `ERROR` bytes [n,1].
+        """
+        batches = []
+        pending = []
+        for request in requests:
+            files = pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy().reshape(-1)
+            pixels = np.zeros((len(files), *self._image_size, 3), np.uint8)
+            results = [
+                self._pool.submit(self._decode, file, row)
+                for file, row in zip(files, pixels, strict=True)
+            ]
+            batches.append(pixels)
+            pending.append(results)
+        return [
+            self._respond(pixels, [result.result() for result in results])
+            for pixels, results in zip(batches, pending, strict=True)
+        ]
+
+    def finalize(self) -> None:
+        """Ends the threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _decode(self, file: bytes, row: npt.NDArray[np.uint8]) -> str:
+        """Writes one image's pixels; returns its error, empty where there is none."""
+        try:
+            row[:] = load_pixels(
+                file,
+                image_size=self._image_size,
+                interpolation=self._interpolation,
+                limits=self._limits,
+            )
+        except ImageError as error:
+            return str(error)
+        return ""
+
+    @staticmethod
+    def _respond(pixels: npt.NDArray[np.uint8], errors: list[str]) -> Any:
+        mask = np.array([np.nan if error else 1.0 for error in errors], np.float32)
+        texts = np.array([error.encode() for error in errors], np.object_)
+        return pb_utils.InferenceResponse(
+            [
+                pb_utils.Tensor("PIXELS", pixels),
+                pb_utils.Tensor("MASK", mask.reshape(-1, 1)),
+                pb_utils.Tensor("ERROR", texts.reshape(-1, 1)),
+            ]
+        )
