@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import numpy.typing as npt
 VOTE_BINS: Final = 10
 VOTES: Final = tuple(float(vote) for vote in range(1, VOTE_BINS + 1))
 
-Floats = npt.NDArray[np.floating]
+Floats = npt.NDArray[np.floating[Any]]
 
 
 def mean_opinion_score(distribution: Floats) -> Floats:
@@ -35,4 +35,4 @@ def standard_deviation(distribution: Floats) -> Floats:
         Standard deviations in 0…4.5, [...].
     """
     deviation = np.asarray(VOTES, distribution.dtype) - mean_opinion_score(distribution)[..., None]
-    return np.sqrt(np.sum(deviation**2 * distribution, axis=-1))
+    return np.asarray(np.sqrt(np.sum(deviation**2 * distribution, axis=-1)))

@@ -1,0 +1,166 @@
+"""One file describes a run: what it learns from, how, and where it goes."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """A config file that is missing, or says something that no run can do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of training.
+
+    Attributes:
+        epochs: Passes over the views.
+        learning_rate: Peak of the cosine schedule.
+        warmup_share: Share of the steps in which the rate rises to its peak.
+        weight_decay: AdamW's.
+    """
+
+    epochs: int
+    learning_rate: float
+    warmup_share: float = 0.05
+    weight_decay: float = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """A run: distil a teacher into a tower, then tune the tower on pairs.
+
+    Attributes:
+        tower: Name of the student in the registry.
+        backbone_weights: Weight file of the student's backbone.
+        teacher: Name of the teacher in the registry.
+        teacher_weights: Weight file of the teacher.
+        photos: Folders of photos.
+        output: Folder of the run: features, weights, logs.
+        head: First stage: the head alone learns from the teacher.
+        distil: Second stage: everything above `freeze_through` learns from the teacher.
+        tune: Third stage: pairs of distorted photos, the teacher kept on undistorted ones.
+        freeze_through: Layers up to this one keep their weights; empty for the tower's default.
+        held_out_share: Share of the photos kept out of training, by content hash.
+        crops: Random crops of each photo.
+        rungs: Severities of each kind of distortion of each photo.
+        batch_size: Views a step.
+        ranking_weight: Weight of the ranking loss against the EMD in `tune`.
+        seed: Seed of views, order and initial weights.
+    """
+
+    tower: str
+    backbone_weights: Path
+    teacher: str
+    teacher_weights: Path
+    photos: tuple[Path, ...]
+    output: Path
+    head: Stage
+    distil: Stage
+    tune: Stage
+    freeze_through: str = ""
+    held_out_share: float = 0.15
+    crops: int = 6
+    rungs: int = 2
+    batch_size: int = 64
+    ranking_weight: float = 0.1
+    seed: int = 0
+
+
+def load_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
+    """Reads a TOML file.
+
+    Args:
+        path: The file. Relative paths in it start at the current folder.
+        overrides: `key=value` or `stage.key=value`, the value in TOML's notation; a value that is
+            no TOML is taken as text.
+
+    Returns:
+        The config.
+
+    Raises:
+        ConfigError: No such file, a key that is unknown or missing, or a value of another type.
+    """
+    try:
+        values = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    for override in overrides:
+        key, separator, text = override.partition("=")
+        if not separator:
+            raise ConfigError(f"{override!r} is not key=value")
+        *tables, last = key.strip().split(".")
+        table = values
+        for name in tables:
+            table = table.setdefault(name, {})
+        table[last] = _value(text.strip())
+    return typing.cast(RunConfig, _build(RunConfig, values, ""))
+
+
+def to_toml(config: RunConfig) -> str:
+    """The config as a TOML file that `load_config` reads."""
+    tables, lines = [], []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            rows = [
+                f"{each.name} = {_literal(getattr(value, each.name))}"
+                for each in dataclasses.fields(value)
+            ]
+            tables.append("\n".join([f"\n[{field.name}]", *rows]))
+        else:
+            lines.append(f"{field.name} = {_literal(value)}")
+    return "\n".join([*lines, *tables]) + "\n"
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_literal(item) for item in value) + "]"
+    if isinstance(value, str | Path):
+        escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return repr(value)
+
+
+def _build(kind: type, values: dict[str, Any], prefix: str) -> Any:
+    """A dataclass from a table, every key checked."""
+    hints = typing.get_type_hints(kind)
+    if unknown := values.keys() - hints.keys():
+        raise ConfigError(f"unknown key {prefix}{sorted(unknown)[0]}; there are {', '.join(hints)}")
+    required = {
+        field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING
+    }
+    if missing := required - values.keys():
+        raise ConfigError(f"missing key {prefix}{sorted(missing)[0]}")
+    return kind(
+        **{name: _convert(hints[name], value, prefix + name) for name, value in values.items()}
+    )
+
+
+def _convert(kind: Any, value: Any, key: str) -> Any:
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        return _build(typing.cast(type, kind), value, f"{key}.")
+    if kind is Path and isinstance(value, str):
+        return Path(value).expanduser()
+    if kind == tuple[Path, ...] and isinstance(value, list):
+        return tuple(_convert(Path, item, key) for item in value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(kind, type) and type(value) is kind:
+        return value
+    raise ConfigError(f"{key} is {value!r}, not {getattr(kind, '__name__', kind)}")

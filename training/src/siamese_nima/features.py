@@ -1,0 +1,165 @@
+"""Views computed once: the frozen trunk's features and the teacher's distributions, kept on disk.
+
+A tower that is frozen through a layer computes the same numbers below it in every epoch; and the
+teacher never changes. Both are computed for every view once, so that an epoch is only the part of
+the tower that learns.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from siamese_nima.preprocessing import to_pixels
+from siamese_nima.towers import Tower
+from siamese_nima.views import View
+
+BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model with what its pixels must look like.
+
+    Attributes:
+        tower: Normalisation and size.
+        model: From normalised pixels to whatever it computes.
+        interpolation: How its pixels are resized.
+    """
+
+    tower: Tower
+    model: keras.Model
+    interpolation: str
+
+    def __call__(self, views: Iterable[View]) -> npt.NDArray[Any]:
+        """Runs the model.
+
+        Args:
+            views: N pictures.
+
+        Returns:
+            Its output [N,...].
+        """
+        size = self.tower.image_size
+        pixels = np.stack(
+            [
+                to_pixels(view.image, image_size=size, interpolation=self.interpolation)
+                for view in views
+            ]
+        )
+        normalised = self.tower.normalise(pixels.astype(np.float32))
+        return np.asarray(self.model.predict_on_batch(normalised))
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSet:
+    """N views as arrays, one row each.
+
+    Attributes:
+        features: Output of the frozen trunk, float16 [N,h,w,c].
+        teacher: The teacher's distributions, float32 [N,10].
+        photo: Index of the photo, int32 [N].
+        kind: Index of the kind of distortion in `distortions.DISTORTIONS`, -1 for none, int32 [N].
+        severity: `View.severity`, float32 [N].
+        whole: `View.whole`, bool [N].
+    """
+
+    features: npt.NDArray[np.float16]
+    teacher: npt.NDArray[np.float32]
+    photo: npt.NDArray[np.int32]
+    kind: npt.NDArray[np.int32]
+    severity: npt.NDArray[np.float32]
+    whole: npt.NDArray[np.bool_]
+
+    def save(self, folder: Path) -> None:
+        """Writes one `.npy` file an array; the folder appears complete or not at all."""
+        partial = folder.with_name(folder.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for field in fields(self):
+            np.save(partial / f"{field.name}.npy", getattr(self, field.name))
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> FeatureSet:
+        """Reads what `save` wrote.
+
+        Raises:
+            FileNotFoundError: There is none; run `siamese-nima prepare` first.
+        """
+        if not folder.is_dir():
+            raise FileNotFoundError(f"no features in {folder}: run `siamese-nima prepare` first")
+        return cls(**{field.name: np.load(folder / f"{field.name}.npy") for field in fields(cls)})
+
+
+def tower_part(
+    tower: keras.Model, *, after: str | None = None, through: str | None = None
+) -> keras.Model:
+    """A part of a tower, with the tower's own weights.
+
+    Args:
+        tower: A functional model.
+        after: The part begins at this layer's output; None for the pixels. No connection may lead
+            around it.
+        through: Its last layer; None for the distribution.
+
+    Returns:
+        A model that shares the layers.
+
+    Raises:
+        ValueError: There is no such layer.
+    """
+    names = [each.name for each in tower.layers]
+    for layer in (after, through):
+        if layer is not None and layer not in names:
+            raise ValueError(f"{tower.name} has no layer {layer!r}; it has {', '.join(names)}")
+    return keras.Model(
+        tower.get_layer(after).output if after else tower.input,
+        tower.get_layer(through).output if through else tower.output,
+    )
+
+
+def compute_features(
+    views: Iterable[View], trunk: Model, teacher: Model, kinds: list[str]
+) -> Iterator[FeatureSet]:
+    """Computes features and teacher's distributions in batches.
+
+    Args:
+        views: Pictures.
+        trunk: The frozen part of the student.
+        teacher: The teacher.
+        kinds: Names of the distortions in the order of their indices.
+
+    Yields:
+        Sets of up to `BATCH` rows, for `concatenate`.
+    """
+    pending = iter(views)
+    while batch := list(islice(pending, BATCH)):
+        yield FeatureSet(
+            trunk(batch).astype(np.float16),
+            teacher(batch).astype(np.float32),
+            np.array([view.photo for view in batch], np.int32),
+            np.array([kinds.index(v.kind) if v.kind else -1 for v in batch], np.int32),
+            np.array([view.severity for view in batch], np.float32),
+            np.array([view.whole for view in batch], np.bool_),
+        )
+
+
+def concatenate(parts: Iterable[FeatureSet]) -> FeatureSet:
+    """Joins sets in order."""
+    listed = list(parts)
+    return FeatureSet(
+        *(
+            np.concatenate([getattr(part, field.name) for part in listed])
+            for field in fields(FeatureSet)
+        )
+    )

@@ -1,0 +1,269 @@
+"""The three stages of a run: prepare the views, distil a teacher, tune on pairs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import ops
+
+from siamese_nima import losses
+from siamese_nima.config import RunConfig, Stage, to_toml
+from siamese_nima.distortions import DISTORTIONS
+from siamese_nima.evaluation import Report, report
+from siamese_nima.features import (
+    FeatureSet,
+    Model,
+    compute_features,
+    concatenate,
+    tower_part,
+)
+from siamese_nima.photos import find_photos, split_by_content
+from siamese_nima.towers import build_tower, get_tower
+from siamese_nima.views import UNDISTORTED, View, evaluation_views, training_views
+from siamese_nima.weights import load_weights, save_weights
+
+# The target rows that Keras hands to the loss: a distribution, then these.
+_KEEP, _GROUP, _SEVERITY = -3, -2, -1
+
+Progress = Callable[[Iterator[View], int, str], Iterator[View]]
+
+
+def build_student(config: RunConfig) -> keras.Model:
+    """The student with its pretrained backbone and a new head."""
+    keras.utils.set_random_seed(config.seed)
+    student = build_tower(get_tower(config.tower))
+    load_weights(student, config.backbone_weights, headless=True)
+    return student
+
+
+def freeze_layer(config: RunConfig) -> str:
+    """The layer through which the student is frozen."""
+    return config.freeze_through or get_tower(config.tower).freeze_through
+
+
+def prepare(config: RunConfig, progress: Progress) -> None:
+    """Computes the features of the training and the held-out views.
+
+    Args:
+        config: The run. Writes `features/train`, `features/held_out` and the config itself.
+        progress: Wraps the views to show how far it is, given their number and a title.
+    """
+    config.output.mkdir(parents=True, exist_ok=True)
+    (config.output / "config.toml").write_text(to_toml(config))
+    training, held_out = split_by_content(find_photos(config.photos), config.held_out_share)
+    (config.output / "held_out.txt").write_text("".join(f"{path}\n" for path in held_out))
+    tower = get_tower(config.tower)
+    trunk = Model(
+        tower, tower_part(build_student(config), through=freeze_layer(config)), "bilinear"
+    )
+    teacher = load_teacher(config)
+    kinds = list(DISTORTIONS)
+    for name, views, count in (
+        (
+            "held_out",
+            evaluation_views(held_out, seed=config.seed),
+            len(held_out) * (1 + len(kinds) * 4),
+        ),
+        (
+            "train",
+            training_views(training, crops=config.crops, rungs=config.rungs, seed=config.seed),
+            len(training) * (1 + config.crops + len(kinds) * config.rungs),
+        ),
+    ):
+        shown = progress(views, count, name)
+        concatenate(compute_features(shown, trunk, teacher, kinds)).save(
+            config.output / "features" / name
+        )
+
+
+def load_teacher(config: RunConfig) -> Model:
+    """The teacher; published NIMA weights belong to nearest-neighbour pixels."""
+    tower = get_tower(config.teacher)
+    model = build_tower(tower)
+    load_weights(model, config.teacher_weights)
+    return Model(tower, model, "nearest")
+
+
+def distil(config: RunConfig) -> Report:
+    """Teaches the student the teacher's distributions: the head, then all above the trunk.
+
+    Returns:
+        How it does on the held-out photos. Writes `distilled.weights.h5`.
+    """
+    student = build_student(config)
+    train, held_out = _feature_sets(config)
+    frozen = freeze_layer(config)
+    pool = student.layers[-3].name  # the average pool, before dropout and head
+    pooled = _predict(tower_part(student, after=frozen, through=pool), train.features)
+    head = tower_part(student, after=pool)
+    _fit(head, config.head, _Views(train, config, features=pooled), _emd_loss, config, "head")
+    rest = _learning_part(student, config)
+    _fit(rest, config.distil, _Views(train, config), _emd_loss, config, "distil")
+    save_weights(student, config.output / "distilled.weights.h5")
+    return report(_predict(rest, held_out.features), held_out)
+
+
+def tune(config: RunConfig) -> Report:
+    """Tunes the distilled student on signed pairs, keeping the teacher on undistorted views.
+
+    Returns:
+        How it does on the held-out photos. Writes `tuned.weights.h5`.
+    """
+    student = build_student(config)
+    load_weights(student, config.output / "distilled.weights.h5")
+    train, held_out = _feature_sets(config)
+    rest = _learning_part(student, config)
+    _fit(rest, config.tune, _Ladders(train, config), _ladder_loss(config), config, "tune")
+    save_weights(student, config.output / "tuned.weights.h5")
+    return report(_predict(rest, held_out.features), held_out)
+
+
+def _feature_sets(config: RunConfig) -> tuple[FeatureSet, FeatureSet]:
+    folder = config.output / "features"
+    return FeatureSet.load(folder / "train"), FeatureSet.load(folder / "held_out")
+
+
+def _predict(model: keras.Model, features: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.asarray(model.predict(features, batch_size=256, verbose=0))
+
+
+def _learning_part(student: keras.Model, config: RunConfig) -> keras.Model:
+    """What lies above the frozen layers, its batch normalisation kept in inference mode.
+
+    ImageNet's statistics stay: a small set of photos gives worse ones.
+    """
+    rest = tower_part(student, after=freeze_layer(config))
+    for layer in rest.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+    return rest
+
+
+def _fit(
+    model: keras.Model,
+    stage: Stage,
+    batches: keras.utils.PyDataset,
+    loss: Callable[[Any, Any], Any],
+    config: RunConfig,
+    name: str,
+) -> None:
+    """Runs one stage; its log is `NAME.csv`."""
+    steps = stage.epochs * len(batches)
+    warmup = math.ceil(stage.warmup_share * steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, steps - warmup), warmup_target=stage.learning_rate, warmup_steps=warmup
+    )
+    model.compile(
+        keras.optimizers.AdamW(schedule, weight_decay=stage.weight_decay, clipnorm=1.0), loss=loss
+    )
+    model.fit(
+        batches,
+        epochs=stage.epochs,
+        verbose=2,
+        callbacks=[
+            keras.callbacks.TerminateOnNaN(),
+            keras.callbacks.CSVLogger(str(config.output / f"{name}.csv")),
+        ],
+    )
+
+
+class _Views(keras.utils.PyDataset):  # type: ignore[misc]
+    """Every view with its teacher's distribution, in a new order each epoch."""
+
+    def __init__(
+        self, views: FeatureSet, config: RunConfig, features: npt.NDArray[Any] | None = None
+    ) -> None:
+        super().__init__()
+        self._features = views.features if features is None else features
+        self._targets = views.teacher
+        self._batch = config.batch_size
+        self._rng = np.random.default_rng(config.seed)
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return len(self._targets) // self._batch
+
+    def __getitem__(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        rows = self._order[index * self._batch : (index + 1) * self._batch]
+        return self._features[rows].astype(np.float32), self._targets[rows]
+
+    def on_epoch_end(self) -> None:
+        self._order = self._rng.permutation(len(self._targets))
+
+
+class _Ladders(keras.utils.PyDataset):  # type: ignore[misc]
+    """Batches of whole ladders, three quarters, and undistorted views, one quarter.
+
+    A ladder is a photo and its distortions of one kind. Targets are rows of the teacher's
+    distribution, whether to keep to it, the ladder's number and the severity.
+    """
+
+    def __init__(self, views: FeatureSet, config: RunConfig) -> None:
+        super().__init__()
+        self._views = views
+        self._rng = np.random.default_rng(config.seed)
+        self._ladders = np.array(list(_ladder_rows(views)))
+        self._undistorted = np.flatnonzero(views.kind < 0)
+        rungs = self._ladders.shape[1]
+        self._ladders_a_batch = max(1, round(0.75 * config.batch_size / rungs))
+        self._views_a_batch = config.batch_size - self._ladders_a_batch * rungs
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return len(self._ladders) // self._ladders_a_batch
+
+    def __getitem__(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        first = index * self._ladders_a_batch
+        ladders = self._ladders[self._order[first : first + self._ladders_a_batch]]
+        views = self._rng.choice(self._undistorted, self._views_a_batch, replace=False)
+        rows = np.concatenate([ladders.ravel(), views])
+        group = np.full(len(rows), -1.0, np.float32)
+        group[: ladders.size] = np.repeat(np.arange(len(ladders)), ladders.shape[1])
+        targets = np.column_stack(
+            [
+                self._views.teacher[rows],
+                (self._views.kind[rows] < 0).astype(np.float32),
+                group,
+                self._views.severity[rows],
+            ]
+        )
+        return self._views.features[rows].astype(np.float32), targets
+
+    def on_epoch_end(self) -> None:
+        self._order = self._rng.permutation(len(self._ladders))
+
+
+def _ladder_rows(views: FeatureSet) -> Iterator[list[int]]:
+    """The rows of each ladder: the whole undistorted photo, then its rungs."""
+    whole = {
+        int(views.photo[row]): int(row)
+        for row in np.flatnonzero(views.whole & (views.severity == UNDISTORTED))
+    }
+    rungs: dict[tuple[int, int], list[int]] = {}
+    for row in np.flatnonzero(views.kind >= 0):
+        rungs.setdefault((int(views.photo[row]), int(views.kind[row])), []).append(int(row))
+    for (photo, _), rows in rungs.items():
+        yield [whole[photo], *rows]
+
+
+def _emd_loss(target: Any, predicted: Any) -> Any:
+    return losses.earth_movers_distance(target, predicted)
+
+
+def _ladder_loss(config: RunConfig) -> Callable[[Any, Any], Any]:
+    """EMD to the teacher on undistorted views plus ranking inside the ladders."""
+
+    def loss(target: Any, predicted: Any) -> Any:
+        keep = target[:, _KEEP]
+        distances = losses.earth_movers_distance(target[:, :_KEEP], predicted)
+        kept = ops.sum(distances * keep) / ops.maximum(ops.sum(keep), 1.0)
+        means = losses.mean_score(predicted)
+        ranking = losses.ladder_ranking(means, target[:, _GROUP], target[:, _SEVERITY])
+        return kept + config.ranking_weight * ranking
+
+    return loss
