@@ -29,7 +29,12 @@ _SUPERVISOR: Final = Path(__file__).with_name("_supervisor.py")
 _LOG_TAIL_LINES: Final = 40
 _POLL_SECONDS: Final = 0.05
 _STOP_SECONDS: Final = 20.0
-_READY: Final = "Started GRPCInferenceService at"
+# What Triton writes to its log when it listens.
+_LISTENS: Final = {
+    "grpc": "Started GRPCInferenceService at",
+    "http": "Started HTTPService at",
+    "metrics": "Started Metrics Service at",
+}
 # Between looking for a free port and the server's taking it another process may be faster.
 _PORT_ATTEMPTS: Final = 3
 _PORT_TAKEN: Final = ("already in use", "Address already in use", "failed to start GRPC service")
@@ -387,13 +392,15 @@ class LocalServer:
         return environment
 
     def _await_ready(self) -> None:
-        # Triton opens its port after every model is loaded, and says so in its log. The log, not a
+        awaited = [_LISTENS[name] for name, port in self._ports.items() if port is not None]
+        # Triton opens its ports after every model is loaded, and says so in its log. The log, not a
         # connection: with mTLS only the server's clients can connect, and a port that another
         # process was faster to take would answer as well.
         deadline = time.monotonic() + self._startup_timeout
         assert self._process is not None
         while time.monotonic() < deadline:
-            if _READY in self._log():
+            log = self._log()
+            if all(line in log for line in awaited):
                 return
             if self._process.poll() is not None:
                 raise LocalServerError(
