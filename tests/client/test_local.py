@@ -227,7 +227,7 @@ def test_where_the_repository_is(
 def test_a_missing_wheel_is_explained(
     stub_repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local_module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(LocalServerError, match=r"pip install 'iq-client\[local\]'"):
         LocalServer(stub_repository)
 

@@ -49,7 +49,8 @@ class BaseClient:
         Args:
             url: The server's gRPC address, `HOST:PORT`; several of them, or `dns:///NAME:PORT`
                 for all addresses of a name, are asked in turn, and one that does not answer is
-                left out for a while. None takes the variable `IQ_URL`, else `localhost:8001`.
+                left out for a while. None takes the variable `IQ_URL` (several with
+                spaces between them), else `localhost:8001`.
             batch_size: Images of one request at most; no more than the server allows are sent.
             max_request_bytes: Bytes of one request at most; an image that is larger goes alone.
             in_flight: Requests waiting for their responses at most; None finds out by itself how
@@ -85,7 +86,7 @@ class BaseClient:
             if seconds is not None and seconds <= 0:
                 raise ValueError(f"{name} is {seconds}: give more than 0 seconds, or None")
         if url is None:
-            url = os.environ.get(URL_VARIABLE) or DEFAULT_URL
+            url = os.environ.get(URL_VARIABLE, "").split() or DEFAULT_URL
         urls = [url] if isinstance(url, str) else list(url)
         if not urls:
             raise ValueError("no URL was given: one server at least is needed")

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
+from iq_client._base import DEFAULT_BATCH_SIZE as DEFAULT_BATCH_SIZE
+from iq_client._base import DEFAULT_URL as DEFAULT_URL
+from iq_client._base import URL_VARIABLE as URL_VARIABLE
 from iq_client._base import BaseClient
 from iq_client.engine import chunks
 from iq_client.errors import ScoringError
