@@ -11,8 +11,9 @@ import click
 from rich.console import Console
 from rich.progress import track
 
-from siamese_nima.config import ConfigError, RunConfig, load_config
-from siamese_nima.weights import WeightsError
+from siamese_nima.config import RunConfig, load_config
+from siamese_nima.errors import SiameseNimaError
+from siamese_nima.preprocessing import INTERPOLATIONS
 
 
 class _Group(click.Group):
@@ -21,7 +22,7 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (ConfigError, WeightsError, FileNotFoundError) as error:
+        except (SiameseNimaError, FileNotFoundError) as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -69,6 +70,30 @@ def tune(config: RunConfig) -> None:
     from siamese_nima.recipe import tune
 
     _report(tune(config).to_dict(), config.output / "tuned.json")
+
+
+@main.command()
+@click.option("--tower", required=True, help="Name in the registry.")
+@click.option("--weights", required=True, type=click.Path(path_type=Path), help="Weight file.")
+@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder.")
+@click.option(
+    "--interpolation",
+    type=click.Choice(list(INTERPOLATIONS)),
+    default="bilinear",
+    show_default=True,
+    help="How the server resizes; towers trained elsewhere with Keras' load_img want nearest.",
+)
+def export(tower: str, weights: Path, output: Path, interpolation: str) -> None:
+    """Write a tower as a SavedModel."""
+    from siamese_nima.export import export_saved_model
+    from siamese_nima.towers import build_tower, get_tower
+    from siamese_nima.weights import load_weights
+
+    chosen = get_tower(tower)
+    model = build_tower(chosen)
+    load_weights(model, weights)
+    export_saved_model(chosen, model, output, interpolation=interpolation)
+    click.echo(f"wrote {output}")
 
 
 def _report(metrics: dict[str, Any], path: Path) -> None:

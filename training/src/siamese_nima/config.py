@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
-class ConfigError(ValueError):
-    """A config file that is missing, or says something that no run can do."""
+from siamese_nima.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)

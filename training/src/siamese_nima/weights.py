@@ -13,11 +13,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from siamese_nima.errors import WeightsError
+
 Arrays = dict[str, list[npt.NDArray[np.float32]]]
-
-
-class WeightsError(ValueError):
-    """A weight file that is missing, unreadable or does not fit the model."""
 
 
 def read_weights(path: Path) -> Arrays:

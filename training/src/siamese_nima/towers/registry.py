@@ -10,6 +10,7 @@ import keras
 from keras import layers
 
 from siamese_nima.distribution import VOTE_BINS
+from siamese_nima.errors import UnknownTowerError
 from siamese_nima.towers.efficientnet_lite0 import efficientnet_lite0
 
 HEAD_LAYER: Final = "dense_1"  # the name that published NIMA weights use
@@ -90,12 +91,11 @@ def get_tower(name: str) -> Tower:
     """Looks a tower up.
 
     Raises:
-        KeyError: No tower has this name; the message lists those there are.
+        UnknownTowerError: No tower has this name; the message lists those there are.
     """
-    try:
-        return TOWERS[name]
-    except KeyError:
-        raise KeyError(f"no tower {name!r}; there are {', '.join(TOWERS)}") from None
+    if name not in TOWERS:
+        raise UnknownTowerError(f"no tower {name!r}; there are {', '.join(TOWERS)}")
+    return TOWERS[name]
 
 
 def build_tower(tower: Tower, *, image_size: tuple[int, int] | None = None) -> keras.Model:

@@ -1,0 +1,88 @@
+"""A tower as a SavedModel: uint8 pixels in, distribution and moments out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+import tensorflow as tf
+
+from siamese_nima.distribution import VOTES
+from siamese_nima.preprocessing import PREPROCESSING_VERSION
+from siamese_nima.towers import Tower
+
+SIGNATURE: Final = "serving_default"
+TOWER_JSON: Final = "assets.extra/tower.json"
+
+
+class ServedTower(tf.Module):  # type: ignore[misc]
+    """The graph that is served: normalisation, tower, moments."""
+
+    def __init__(self, tower: Tower, model: keras.Model) -> None:
+        super().__init__(name=tower.name)
+        self._tower = tower
+        self._model = model
+
+    def __call__(self, pixels: Any) -> dict[str, Any]:
+        """Scores pixels.
+
+        Args:
+            pixels: uint8 [N,H,W,3].
+
+        Returns:
+            `DISTRIBUTION` [N,10], `MEAN` [N,1] and `STD` [N,1], float32.
+        """
+        distribution = self._model(
+            self._tower.normalise(tf.cast(pixels, tf.float32)), training=False
+        )
+        votes = tf.constant([VOTES])
+        mean = tf.reduce_sum(distribution * votes, axis=1, keepdims=True)
+        variance = tf.reduce_sum(tf.square(votes - mean) * distribution, axis=1, keepdims=True)
+        return {"DISTRIBUTION": distribution, "MEAN": mean, "STD": tf.sqrt(variance)}
+
+
+def export_saved_model(
+    tower: Tower, model: keras.Model, output: Path, *, interpolation: str
+) -> None:
+    """Writes a SavedModel with one signature and a dynamic batch.
+
+    Args:
+        tower: What the model is.
+        model: With its weights, on Keras' TensorFlow backend.
+        output: Folder to write; it appears complete or not at all, and replaces one of before.
+        interpolation: How the server is to resize for it, a key of
+            `preprocessing.INTERPOLATIONS`.
+
+    Raises:
+        RuntimeError: Keras runs on another backend.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError("a SavedModel needs KERAS_BACKEND=tensorflow")
+    height, width = model.input_shape[1:3]
+    served = ServedTower(tower, model)
+    graph = tf.function(
+        served.__call__,
+        input_signature=[tf.TensorSpec([None, height, width, 3], tf.uint8, name="PIXELS")],
+    )
+    partial = output.with_name(output.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    tf.saved_model.save(served, str(partial), signatures={SIGNATURE: graph})
+    description = partial / TOWER_JSON
+    description.parent.mkdir(exist_ok=True)
+    description.write_text(
+        json.dumps(
+            {
+                "tower": tower.name,
+                "image_size": [height, width],
+                "interpolation": interpolation,
+                "preprocessing_version": PREPROCESSING_VERSION,
+            },
+            indent=2,
+        )
+        + "\n"
+    )
+    shutil.rmtree(output, ignore_errors=True)
+    partial.rename(output)
