@@ -43,10 +43,13 @@ def test_tensors_are_those_of_the_contract(onnx_file: Path, description: Descrip
     }
 
 
-def test_the_only_transpose_moves_bytes(onnx_file: Path) -> None:
+def test_bytes_are_cast_first_and_there_is_one_transpose(onnx_file: Path) -> None:
+    # TensorRT takes bytes as the input of a Cast only.
     graph = onnx.load(onnx_file).graph
-    transposes = [node for node in graph.node if node.op_type == "Transpose"]
-    assert [list(node.input) for node in transposes] == [["PIXELS"]]
+    operators = [node.op_type for node in graph.node]
+    assert operators[:2] == ["Cast", "Transpose"]
+    assert list(graph.node[0].input) == ["PIXELS"]
+    assert operators.count("Transpose") == 1
 
 
 def test_batch_normalisation_is_folded_into_the_convolutions(onnx_file: Path) -> None:

@@ -177,15 +177,24 @@ def _name_tensors(model: onnx.ModelProto, tower: Tower) -> None:
 
 
 def _take_nhwc(model: onnx.ModelProto, tower: Tower) -> None:
-    """Puts the one Transpose in front, where a pixel is a byte and not four."""
+    """Makes the one Transpose of the graph follow the Cast of the bytes to floats.
+
+    TensorRT takes bytes as input of a Cast only.
+    """
     graph = model.graph
-    planes = f"{PIXELS}_nchw"
-    for node in graph.node:
-        _replace(node.input, PIXELS, planes)
-    graph.node.insert(
-        0,
-        helper.make_node("Transpose", [PIXELS], [planes], name="to_nchw", perm=_NHWC_TO_NCHW),
+    readers = [node for node in graph.node if PIXELS in node.input]
+    if [node.op_type for node in readers] != ["Cast"]:
+        raise ContractError(
+            f"{PIXELS} is read by {[node.op_type for node in readers]}; the exported function has "
+            f"to begin with one cast of the bytes to float"
+        )
+    cast = readers[0]
+    planes, interleaved = cast.output[0], f"{PIXELS}_nhwc"
+    cast.output[0] = interleaved
+    transpose = helper.make_node(
+        "Transpose", [interleaved], [planes], name="to_nchw", perm=_NHWC_TO_NCHW
     )
+    graph.node.insert(list(graph.node).index(cast) + 1, transpose)
     graph.input[0].CopyFrom(_value(PIXELS, TensorProto.UINT8, *tower.image_size, 3))
 
 
