@@ -1,0 +1,66 @@
+"""The command line `iq-client`.
+
+Exit codes: 0 all images were scored; 1 some were not; 2 wrong usage; 3 no server, or one that
+cannot be used; 130 ended by Ctrl-C, after what was done had been written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from iq_client.cli import run
+from iq_client.cli.rank import rank
+from iq_client.cli.score import score
+from iq_client.errors import IQClientError
+
+NO_SERVER = 3
+
+
+class _Failure(click.ClickException):
+    exit_code = NO_SERVER
+
+
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs a command; what goes wrong with the server becomes a message and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except IQClientError as error:
+            raise _Failure(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(run.INTERRUPTED)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="iq-client", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Score and rank photos by quality.
+
+    \b
+    iq-client rank photos/                        best first, as a table
+    iq-client rank photos/ --html gallery.html    to look at in a browser
+    iq-client score photos/ -o scores.parquet     for a program
+
+    The scores come from a server: the one at --url (or IQ_URL), else one that is started for the
+    command and ends with it.
+
+    \b
+    Exit codes
+      0    all images were scored
+      1    some were not
+      2    wrong usage
+      3    no server, or one that cannot be used
+      130  ended by Ctrl-C; what was done has been written
+    """  # noqa: D301  click wants the backspace itself
+
+
+for command in (rank, score):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """The entry point of `iq-client`."""
+    cli(prog_name="iq-client")

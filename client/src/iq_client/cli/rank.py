@@ -1,0 +1,83 @@
+"""`iq-client rank`: the best photos first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from iq_client.cli import run, tables
+from iq_client.cli.copy import CopyOptions, copy_options
+from iq_client.cli.gallery import html_option, write_html
+from iq_client.cli.inputs import Paths, paths_argument
+from iq_client.cli.output import OutputOptions, min_score_option, output_options
+from iq_client.cli.resume import kept, resume_option
+from iq_client.cli.server import (
+    SendOptions,
+    ServerOptions,
+    open_client,
+    send_options,
+    server_options,
+)
+from iq_client.inputs import InputOptions
+from iq_client.ranking import RankKey
+from iq_client.ranking import rank as ranked
+
+
+@click.command
+@paths_argument
+@output_options
+@html_option
+@click.option("--top", type=click.IntRange(0), metavar="N", help="The best N only.")
+@min_score_option
+@click.option(
+    "--by",
+    type=click.Choice(["mean", "lower_bound"]),
+    default="mean",
+    show_default=True,
+    help="lower_bound is the mean less one standard deviation: disputed photos come later.",
+)
+@copy_options
+@resume_option
+@server_options
+@send_options
+@click.pass_context
+def rank(
+    ctx: click.Context,
+    paths: Paths,
+    output: OutputOptions,
+    html: Path | None,
+    top: int | None,
+    min_score: float,
+    by: RankKey,
+    copy: CopyOptions,
+    resume: Path | None,
+    server: ServerOptions,
+    send: SendOptions,
+) -> None:
+    """Rank photos, best first; those that could not be scored come last.
+
+    PATH is a photo, a folder (searched recursively), a glob pattern in quotes, or - for paths on
+    stdin.
+    """
+    copy.check(cut=top is not None or min_score > 1)
+    outcome = run.Outcome()
+    options = InputOptions(allow_urls=send.allow_urls)
+    with (
+        open_client(server, send) as client,
+        kept(resume) as earlier,
+        run.scores(client, paths, options=options, kept=earlier, outcome=outcome) as scores,
+    ):
+        rows = ranked(scores, key=by)
+    good = [row for row in rows if row.score.ok and row.score.mean >= min_score][:top]
+    rows = [*good, *(row for row in rows if not row.score.ok)]
+    if output.file_format is None:
+        tables.print_ranking(rows)
+    else:
+        with output.writer(["rank"]) as write:
+            for row in rows:
+                write(row.to_dict())
+    if html is not None:
+        write_html(html, rows)
+    copy.copy([row.score.source for row in good])
+    ctx.exit(outcome.exit_code)

@@ -1,0 +1,60 @@
+"""`iq-client score`: the scores in the order of the photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from iq_client.cli import run, tables
+from iq_client.cli.inputs import Paths, paths_argument
+from iq_client.cli.output import OutputOptions, min_score_option, output_options
+from iq_client.cli.resume import kept, resume_option
+from iq_client.cli.server import (
+    SendOptions,
+    ServerOptions,
+    open_client,
+    send_options,
+    server_options,
+)
+from iq_client.inputs import InputOptions
+
+
+@click.command
+@paths_argument
+@output_options
+@min_score_option
+@resume_option
+@server_options
+@send_options
+@click.pass_context
+def score(
+    ctx: click.Context,
+    paths: Paths,
+    output: OutputOptions,
+    min_score: float,
+    resume: Path | None,
+    server: ServerOptions,
+    send: SendOptions,
+) -> None:
+    """Score photos, in the order given.
+
+    PATH is a photo, a folder (searched recursively), a glob pattern in quotes, or - for paths on
+    stdin. Formats other than the table are written while the scores come in.
+    """
+    outcome = run.Outcome()
+    options = InputOptions(allow_urls=send.allow_urls)
+    with (
+        open_client(server, send) as client,
+        kept(resume) as earlier,
+        run.scores(client, paths, options=options, kept=earlier, outcome=outcome) as scores,
+    ):
+        # A photo that failed has no mean to be too low.
+        shown = (score for score in scores if not score.mean < min_score)
+        if output.file_format is None:
+            tables.print_scores(shown)
+        else:
+            with output.writer() as write:
+                for score in shown:
+                    write(score.to_dict())
+    ctx.exit(outcome.exit_code)

@@ -1,0 +1,194 @@
+"""Which server a command uses, and the client that talks to it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from iq_client._base import DEFAULT_BATCH_SIZE, URL_VARIABLE
+from iq_client.client import Client
+from iq_client.local import REPOSITORY_VARIABLE, LocalServer
+from iq_client.transport import TLS, Compression
+
+EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """What the server options of a command line said."""
+
+    url: tuple[str, ...]
+    local: bool
+    model_repository: Path | None
+    token: str | None
+    header: tuple[str, ...]
+    tls: bool
+    ca: Path | None
+    certificate: Path | None
+    key: Path | None
+    timeout: float
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the command starts a server of its own."""
+        return self.local or not self.url
+
+
+@dataclass(frozen=True, slots=True)
+class SendOptions:
+    """How images are sent."""
+
+    batch_size: int
+    in_flight: int | None
+    deadline: float | None
+    compression: Compression | None
+    shrink_to: int | None
+    allow_urls: bool
+
+
+SECONDS = click.FloatRange(0, min_open=True)
+
+_SERVER_OPTIONS = [
+    click.option(
+        "--url",
+        multiple=True,
+        envvar=URL_VARIABLE,
+        show_envvar=True,
+        metavar="HOST:PORT",
+        help="gRPC address of a server; repeat it and they share the work.",
+    ),
+    click.option(
+        "--local", is_flag=True, help=f"Start the embedded server, whatever {URL_VARIABLE} says."
+    ),
+    click.option(
+        "--model-repository",
+        type=FOLDER,
+        envvar=REPOSITORY_VARIABLE,
+        show_envvar=True,
+        help="The embedded server's models.  [default: ./model_repository]",
+    ),
+    click.option(
+        "--token", envvar="IQ_TOKEN", show_envvar=True, help="Sent as `authorization: Bearer …`."
+    ),
+    click.option(
+        "--header", multiple=True, metavar="NAME:VALUE", help="Sent with every request; repeatable."
+    ),
+    click.option("--tls", is_flag=True, help="Encrypt; implied by the three options below."),
+    click.option("--ca", type=EXISTING_FILE, help="PEM certificates that sign the server's."),
+    click.option("--certificate", type=EXISTING_FILE, help="PEM certificate of this client."),
+    click.option("--key", type=EXISTING_FILE, help="PEM key of --certificate."),
+    click.option(
+        "--timeout",
+        type=SECONDS,
+        default=60.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="For one try of a request.",
+    ),
+]
+
+_SEND_OPTIONS = [
+    click.option(
+        "--batch-size",
+        type=click.IntRange(1),
+        default=DEFAULT_BATCH_SIZE,
+        show_default=True,
+        help="Images of one request.",
+    ),
+    click.option(
+        "--in-flight",
+        type=click.IntRange(1),
+        help="Requests at a time.  [default: as many as pay]",
+    ),
+    click.option("--deadline", type=SECONDS, metavar="SECONDS", help="For all images together."),
+    click.option("--compression", type=click.Choice(["gzip", "deflate"]), help="Of requests."),
+    click.option(
+        "--shrink-to",
+        type=click.IntRange(1),
+        metavar="PIXELS",
+        help="Send JPEGs smaller: the longer side.  [default: as they are]",
+    ),
+    click.option("--allow-urls", is_flag=True, help="Fetch http:// and https:// addresses."),
+]
+
+
+def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options of `ServerOptions` to a command, which gets them as `server`."""
+    return _gathered(command, "server", ServerOptions, _SERVER_OPTIONS)
+
+
+def send_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options of `SendOptions` to a command, which gets them as `send`."""
+    return _gathered(command, "send", SendOptions, _SEND_OPTIONS)
+
+
+def _gathered(
+    command: Callable[..., Any],
+    name: str,
+    kind: type[ServerOptions] | type[SendOptions],
+    options: Sequence[Callable[[Callable[..., Any]], Callable[..., Any]]],
+) -> Callable[..., Any]:
+    @functools.wraps(command)
+    def called(**arguments: Any) -> Any:
+        values = {field.name: arguments.pop(field.name) for field in fields(kind)}
+        return command(**arguments, **{name: kind(**values)})
+
+    for option in reversed(options):
+        called = option(called)
+    return called
+
+
+@contextmanager
+def open_client(server: ServerOptions, send: SendOptions | None = None) -> Iterator[Client]:
+    """A client of the server that the command line names, or of one started for it.
+
+    Raises:
+        click.UsageError: The options contradict each other.
+        LocalServerError: The embedded server does not start.
+    """
+    options: dict[str, Any] = {
+        "timeout": server.timeout,
+        "tls": _tls(server),
+        "headers": _headers(server),
+    }
+    if send is not None:
+        options |= {field.name: getattr(send, field.name) for field in fields(send)}
+    if not server.embedded:
+        with Client(server.url, **options) as client:
+            yield client
+        return
+    if options["tls"] is not None or options["headers"]:
+        raise click.UsageError("the embedded server takes no certificates, token or headers")
+    embedded = LocalServer(server.model_repository)
+    why = "" if server.local else f"no --url and no {URL_VARIABLE}: "
+    click.echo(f"{why}starting the embedded server on {embedded.model_repository}", err=True)
+    with embedded, Client(embedded.url, **options) as client:
+        yield client
+
+
+def _tls(server: ServerOptions) -> TLS | None:
+    if not (server.tls or server.ca or server.certificate or server.key):
+        return None
+    try:
+        return TLS(ca=server.ca, certificate=server.certificate, key=server.key)
+    except ValueError as error:
+        raise click.UsageError(f"{error} (--certificate and --key)") from error
+
+
+def _headers(server: ServerOptions) -> dict[str, str]:
+    headers = {}
+    for header in server.header:
+        name, colon, value = header.partition(":")
+        if not colon or not name.strip():
+            raise click.UsageError(f"--header {header!r} is not NAME:VALUE")
+        headers[name.strip()] = value.strip()
+    if server.token is not None:
+        headers["authorization"] = f"Bearer {server.token}"
+    return headers

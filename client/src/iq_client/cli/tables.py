@@ -1,0 +1,113 @@
+"""Results for people, in a terminal or a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import IO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from iq_client.formats import VOTES
+from iq_client.results import ImageError, RankedImage, Score
+
+_LEVELS = "▁▂▃▄▅▆▇█"
+_PIPE_WIDTH = 10_000  # in a pipe no name is cut or wrapped
+
+
+def sparkline(distribution: Sequence[float]) -> str:
+    """The ten probabilities as ten bars; the highest one is full."""
+    most = max(distribution)
+    return "".join(_LEVELS[round(p / most * (len(_LEVELS) - 1))] for p in distribution)
+
+
+def printable(text: str) -> str:
+    """`text` with what a terminal would act on, or cannot show, as escapes."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+def console(file: IO[str] | None = None) -> Console:
+    """A console on stdout (or `file`) that leaves the text alone where it is no terminal."""
+    stream = file or sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else _PIPE_WIDTH, highlight=False)
+
+
+def print_ranking(rows: Iterable[RankedImage], *, groups: Sequence[int] | None = None) -> None:
+    """Rank, mean, spread, distribution and path; then what failed.
+
+    Args:
+        rows: The ranking; one that failed has no rank.
+        groups: The number of each row's group, where there are groups.
+    """
+    rows = list(rows)
+    table = _table()
+    if groups is not None:
+        table.add_column("group", justify="right")
+    table.add_column("#", justify="right", style="bold")
+    _score_columns(table)
+    previous = None
+    for index, row in enumerate(rows):
+        if not row.score.ok:
+            continue
+        first = []
+        if groups is not None:
+            first = [str(groups[index]) if groups[index] != previous else ""]
+            previous = groups[index]
+        table.add_row(*first, str(row.rank), *_score_cells(row.score))
+    _print(table, [row.score for row in rows])
+
+
+def print_scores(scores: Iterable[Score]) -> None:
+    """Mean, spread, distribution and path in the order given; then what failed."""
+    scores = list(scores)
+    table = _table()
+    _score_columns(table)
+    for score in scores:
+        if score.ok:
+            table.add_row(*_score_cells(score))
+    _print(table, scores)
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+
+
+def _score_columns(table: Table) -> None:
+    table.add_column("mean", justify="right")
+    table.add_column("± std", justify="right", style="dim")
+    table.add_column(f"votes {VOTES[0]}-{VOTES[-1]}", no_wrap=True, style="cyan")
+    table.add_column("photo", overflow="fold")
+
+
+def _score_cells(score: Score) -> tuple[str, str, str, Text]:
+    return (
+        f"{score.mean:.2f}",
+        f"{score.std:.2f}",
+        sparkline(score.distribution),
+        Text(printable(score.source)),
+    )
+
+
+def _print(table: Table, scores: Sequence[Score]) -> None:
+    out = console()
+    if table.row_count:
+        out.print(table)
+    failures: list[tuple[str, ImageError]] = [
+        (score.source, score.error) for score in scores if score.error is not None
+    ]
+    if failures:
+        failed = _table()
+        failed.add_column("not scored", style="red")
+        failed.add_column("why", overflow="fold")
+        failed.add_column("photo", overflow="fold")
+        for source, error in failures:
+            failed.add_row(error.code, Text(printable(error.message)), Text(printable(source)))
+        if table.row_count:
+            out.print()
+        out.print(failed)
