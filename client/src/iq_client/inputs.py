@@ -161,6 +161,8 @@ def encode_image(image: Image.Image, encoding: ArrayEncoding = "webp") -> bytes:
     Raises:
         InputError: The picture has another mode, or is damaged.
     """
+    from PIL import Image, ImageOps
+
     format_name = _lossless_format(image, encoding)
     options: dict[str, Any] = dict(_LOSSLESS[format_name])
     buffer = io.BytesIO()
@@ -168,10 +170,13 @@ def encode_image(image: Image.Image, encoding: ArrayEncoding = "webp") -> bytes:
         if profile := image.info.get("icc_profile"):
             options["icc_profile"] = profile
         if (orientation := image.getexif().get(_ORIENTATION, 1)) != 1:
-            # The tag alone: the rest of the metadata is nobody's business.
-            exif = type(image.getexif())()
-            exif[_ORIENTATION] = orientation
-            options["exif"] = exif
+            if format_name == "TIFF":
+                # Readers disagree on who turns a TIFF: the library, the caller, or both.
+                image = ImageOps.exif_transpose(image)
+            else:
+                # The tag alone: the rest of the metadata is nobody's business.
+                options["exif"] = Image.Exif()
+                options["exif"][_ORIENTATION] = orientation
         image.save(buffer, format_name, **options)
     except Exception as error:  # decoders and encoders raise whatever the damage leads them to
         raise InputError("UNREADABLE", f"the PIL image cannot be encoded: {error}") from error

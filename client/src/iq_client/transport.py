@@ -459,21 +459,21 @@ def _open_channel(url: str, tls: TLS | None, keepalive: float | None) -> grpc.Ch
 
 
 def _failure(error: grpc.RpcError | grpc.FutureCancelledError) -> RequestFailed:
-    code = getattr(error, "code", lambda: None)()
-    if code is None:
+    status = getattr(error, "code", lambda: None)()
+    if status is None:
         return RequestFailed("CANCELLED", "the request was cancelled")
+    code = status.name
     message = error.details() or "no reason given"
+    # Triton calls it unavailable when a token is missing; trying again would not help.
+    if "This protocol is restricted" in message:
+        code = "PERMISSION_DENIED"
     # gRPC has one status for "busy" and for "message too large"; the latter never passes as it is.
-    too_large = code.name == "RESOURCE_EXHAUSTED" and "larger than max" in message
-    return RequestFailed(
-        code.name, message, divisible=too_large or code.name in ("INTERNAL", "UNKNOWN")
-    )
+    too_large = code == "RESOURCE_EXHAUSTED" and "larger than max" in message
+    return RequestFailed(code, message, divisible=too_large or code in ("INTERNAL", "UNKNOWN"))
 
 
 def _connect_error(url: str, failure: RequestFailed) -> IQClientError:
-    if failure.code in ("UNAUTHENTICATED", "PERMISSION_DENIED") or (
-        "This protocol is restricted" in failure.message
-    ):
+    if failure.code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
         return AccessDenied(
             f"the server at {url} refuses this client ({failure.message}): give a token "
             f"(headers={{'authorization': 'Bearer …'}}) or a client certificate (tls=TLS(…))."
