@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,3 +23,12 @@ def server(model_repository: Path) -> Iterator[LocalServer]:
     """The embedded Triton with the committed repository, started once for all tests."""
     with LocalServer(model_repository, metrics_port=0) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Photos, labels and published weights that may be used but not shipped."""
+    folder = os.environ.get("IQ_DATA")
+    if not folder:
+        pytest.skip("IQ_DATA is not set: it names the folder of photos and published weights")
+    return Path(folder)

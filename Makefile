@@ -1,0 +1,42 @@
+# `make help` lists the targets. Everything lands in .uv/ and .venv/ of this folder.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+UV_VERSION := 0.13.9
+UV := .uv/$(UV_VERSION)/bin/uv
+BIN := .venv/bin
+# The system's CPython is used; none is downloaded.
+export UV_PYTHON_DOWNLOADS := never
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: help demo install test lint format clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(UV):
+	@python3 -m venv .uv/$(UV_VERSION)
+	@$(@D)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+demo: $(UV) ## rank the example photos through a real Triton server (no TensorFlow needed)
+	@$(UV) sync --quiet --locked --inexact --no-default-groups --package iq-client --extra local
+	@$(BIN)/iq-client rank examples/photos --local --model-repository model_repository
+
+install: $(UV) ## make the environment of all three rooms and their tests
+	$(UV) sync --quiet --locked --all-packages --all-extras
+
+test: install ## run the whole test suite
+	$(BIN)/pytest
+
+lint: install ## check style, types and the lock
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(UV) lock --check
+
+format: install ## rewrite the code in the project's style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## remove the environment and every cache
+	rm -rf .venv .uv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
