@@ -31,6 +31,7 @@ _PRODUCER: Final = "iq-tools"
 # Two sizes, so that a batch dimension frozen into the graph is noticed.
 _PARITY_BATCHES: Final = (1, 3)
 _NHWC_TO_NCHW: Final = (0, 3, 1, 2)
+_WRAPPER: Final = "StatefulPartitionedCall/"
 _SCORED: Final = "unmasked"
 
 
@@ -83,6 +84,7 @@ def build_graph(exported: ExportedTower) -> onnx.ModelProto:
     _take_nhwc(model, exported.tower)
     _add_mask(model)
     model = _folded(model)
+    _shorten_names(model.graph)
     del model.metadata_props[:]
     helper.set_model_props(model, {TOWER_FILE: exported.tower.text})
     used = {node.domain for node in model.graph.node}
@@ -227,6 +229,22 @@ def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
     if foreign:
         raise ContractError(f"folding left operators that other runtimes lack: {foreign}")
     return folded
+
+
+def _shorten_names(graph: onnx.GraphProto) -> None:
+    """Drops the wrapping functions' names, so that reports name layers as the tower does."""
+    names = {name for node in graph.node for name in (*node.input, *node.output)}
+    short = {name: name.replace(_WRAPPER, "") for name in names}
+    if len(set(short.values())) < len(short):
+        return  # two wrapped functions use the same names
+    for node in graph.node:
+        node.name = node.name.replace(_WRAPPER, "")
+        for values in (node.input, node.output):
+            for index, name in enumerate(values):
+                values[index] = short[name]
+    for constant in graph.initializer:
+        constant.name = short[constant.name]
+    del graph.value_info[:]
 
 
 def _value(name: str, datatype: int, *dims: int) -> onnx.ValueInfoProto:
