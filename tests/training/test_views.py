@@ -1,0 +1,107 @@
+"""Photos, their split, their distortions and the views drawn from them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from siamese_nima.distortions import DISTORTIONS, LEVELS, WORKING_SIDE, distort, working_picture
+from siamese_nima.photos import find_photos, split_by_content
+from siamese_nima.views import (
+    SMALLEST_STEP,
+    UNDISTORTED,
+    View,
+    _severities,
+    evaluation_views,
+    training_views,
+)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    rng = np.random.default_rng(0)
+    paths = []
+    for index in range(3):
+        coarse = Image.fromarray(rng.integers(0, 255, (6, 8, 3), np.uint8))
+        path = tmp_path / f"{index}.png"
+        coarse.resize((160, 120), Image.Resampling.BICUBIC).save(path)
+        paths.append(path)
+    return paths
+
+
+@pytest.mark.parametrize("kind", DISTORTIONS)
+def test_a_higher_level_is_farther_from_the_photo(kind: str, photos: list[Path]) -> None:
+    picture = working_picture(Image.open(photos[0]))
+    clean = np.asarray(picture, np.float32)
+    errors = []
+    for severity in LEVELS:
+        distorted = distort(picture, kind, severity, np.random.default_rng(0))
+        assert distorted.size == picture.size
+        assert distorted.mode == "RGB"
+        errors.append(float(np.abs(np.asarray(distorted, np.float32) - clean).mean()))
+    assert errors == sorted(errors)
+    assert errors[0] > 0
+
+
+def test_severity_out_of_range_is_an_error(photos: list[Path]) -> None:
+    with pytest.raises(ValueError, match=r"not in 0…1"):
+        distort(Image.open(photos[0]), "blur", 1.5, np.random.default_rng(0))
+
+
+def test_working_picture_is_rgb_and_small() -> None:
+    picture = working_picture(Image.new("L", (3000, 1000)))
+    assert picture.mode == "RGB"
+    assert picture.size[0] == WORKING_SIDE
+
+
+def same(a: list[View], b: list[View]) -> bool:
+    return len(a) == len(b) and all(
+        (x.photo, x.kind, x.severity, x.whole) == (y.photo, y.kind, y.severity, y.whole)
+        and x.image.tobytes() == y.image.tobytes()
+        for x, y in zip(a, b, strict=True)
+    )
+
+
+def test_views_are_drawn_from_the_seed(photos: list[Path]) -> None:
+    drawn = [list(training_views(photos, crops=2, rungs=2, seed=seed)) for seed in (1, 1, 2)]
+    assert same(drawn[0], drawn[1])
+    assert not same(drawn[0], drawn[2])
+    assert len(drawn[0]) == 3 * (1 + 2 + 2 * len(DISTORTIONS))
+
+
+def test_evaluation_views_hold_every_level(photos: list[Path]) -> None:
+    views = list(evaluation_views(photos, seed=0))
+    assert all(view.whole for view in views)
+    for kind in DISTORTIONS:
+        assert [v.severity for v in views if v.photo == 1 and v.kind == kind] == list(LEVELS)
+    assert [v.severity for v in views if not v.kind] == [UNDISTORTED] * 3
+
+
+@given(st.integers(1, 5), st.integers(0, 10**6))
+def test_rungs_stand_apart(rungs: int, seed: int) -> None:
+    severities = _severities(rungs, np.random.default_rng(seed))
+    assert all(0 <= s <= 1 for s in severities)
+    assert all(b - a >= SMALLEST_STEP - 1e-9 for a, b in pairwise(severities))
+
+
+def test_copies_never_stand_on_both_sides(tmp_path: Path) -> None:
+    for index in range(60):
+        (tmp_path / f"{index}.jpg").write_bytes(bytes([index // 2]))
+    training, held_out = split_by_content(find_photos([tmp_path]), 0.5)
+    assert len(training) + len(held_out) == 30
+    assert {p.read_bytes() for p in training}.isdisjoint(p.read_bytes() for p in held_out)
+    assert training
+    assert held_out
+
+
+def test_missing_and_empty_folders_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        find_photos([tmp_path / "missing"])
+    with pytest.raises(FileNotFoundError, match="holds no photos"):
+        find_photos([tmp_path])
