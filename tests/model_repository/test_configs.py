@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
 from iq_tools.contract import Tower
 from iq_tools.repository import repository_files
-from tritonclient.grpc import model_config_pb2
 
 CONFIGS = (
     "nima/config.pbtxt",

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from PIL import Image
+
 from iq_client.local import LocalServer
 from iq_tools.onnx_runner import OnnxTower
-from PIL import Image
 from siamese_nima.preprocessing import load_pixels
 
 OUTPUTS = ("DISTRIBUTION", "MEAN", "STD", "ERROR")

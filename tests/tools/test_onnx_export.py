@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
+
 from iq_tools.cli import main
 from iq_tools.contract import ContractError
 from iq_tools.onnx_export import convert, read_tower

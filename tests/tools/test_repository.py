@@ -8,10 +8,12 @@ from typing import Any
 import onnx
 import pytest
 from click.testing import CliRunner
+
 from iq_tools.cli import main
 from iq_tools.contract import ContractError, Tower
 from iq_tools.files import write_atomically
-from iq_tools.repository import installed_preprocessing, repository_files, write_repository
+from iq_tools.photos import installed_preprocessing
+from iq_tools.repository import repository_files, write_repository
 
 
 def _contents(folder: Path) -> dict[Path, bytes]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
 from iq_tools.contract import ContractError
+from iq_tools.plan import PlanOptions
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+_PLAN = PlanOptions()
 _NEW_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -54,3 +57,42 @@ def repository_command(onnx_file: Path, output: Path, preprocessing: Path | None
 
     for path in write_repository(onnx_file, output, preprocessing=preprocessing):
         click.echo(output / path)
+
+
+@main.command("plan")
+@click.option("--onnx", "onnx_file", type=_FILE, required=True, help="The tower's graph.")
+@click.option("-o", "--output", type=_NEW_FILE, default=Path("model.plan"), show_default=True)
+@click.option("--photos", type=_FOLDER, required=True, help="Photos that the gate compares on.")
+@click.option("--preprocessing", type=_FILE, help="As for `repository`.")
+@click.option("--builder", help="tensorrt or tensorrt_rtx; default: the first installed")
+@click.option("--min-batch", default=_PLAN.min_batch, show_default=True)
+@click.option("--opt-batch", default=_PLAN.opt_batch, show_default=True)
+@click.option("--max-batch", default=_PLAN.max_batch, show_default=True)
+@click.option("--workspace-mib", default=_PLAN.workspace_mib, show_default=True)
+@click.option("--version-compatible", is_flag=True, help="Load on later minor versions as well.")
+@click.option("--hardware-compatible", is_flag=True, help="Load on other GPUs, Ampere or later.")
+@click.option("--timing-cache", type=_NEW_FILE, help="Keeps measured kernels between builds.")
+def plan_command(
+    onnx_file: Path,
+    output: Path,
+    photos: Path,
+    preprocessing: Path | None,
+    builder: str | None,
+    **options: Any,
+) -> None:
+    """Build an FP16 TensorRT plan; refuse where its scores move."""
+    from iq_tools.plan_build import make_plan
+
+    drift = make_plan(
+        onnx_file,
+        output,
+        photos,
+        PlanOptions(**options),
+        builder=builder,
+        preprocessing=preprocessing,
+        report=lambda line: click.echo(line, err=True),
+    )
+    for stage, value in drift.items():
+        seen = "not compared: no GPU here" if value is None else f"moves the mean by {value:.2g}"
+        click.echo(f"{stage}: {seen}")
+    click.echo(f"{output} and {output.with_suffix('.json')}")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from types import ModuleType
 from typing import Final
 
 from iq_tools.contract import (
@@ -29,13 +26,12 @@ from iq_tools.contract import (
 )
 from iq_tools.files import write_atomically
 from iq_tools.onnx_export import read_tower
+from iq_tools.photos import PREPROCESSING_FILE, installed_preprocessing, load_preprocessing
 
 ONNX_FILE: Final = "model.onnx"
 PLAN_FILE: Final = "model.plan"
 VERSION: Final = "1"
 
-_PREPROCESSING_PACKAGE: Final = "siamese_nima"
-_PREPROCESSING_FILE: Final = "preprocessing.py"
 _HEADER: Final = "# Written by `iq-tools repository`: change its template, not this file.\n"
 
 
@@ -83,7 +79,7 @@ def repository_files(tower: Tower, *, preprocessing: Path | None = None) -> dict
         ContractError: As `write_repository`.
     """
     source = preprocessing or installed_preprocessing()
-    module = _load(source)
+    module = load_preprocessing(source)
     if tower.preprocessing_version != module.PREPROCESSING_VERSION:
         raise ContractError(
             f"the tower {tower.name} was trained with version {tower.preprocessing_version} of "
@@ -124,36 +120,9 @@ def repository_files(tower: Tower, *, preprocessing: Path | None = None) -> dict
     written[Path(ENSEMBLE_MODEL, VERSION, ".gitkeep")] = b""
     for step in steps:
         written[Path(step, VERSION, "model.py")] = _read(f"{step}.py")
-    written[Path(PREPROCESS_MODEL, VERSION, _PREPROCESSING_FILE)] = source.read_bytes()
+    written[Path(PREPROCESS_MODEL, VERSION, PREPROCESSING_FILE)] = source.read_bytes()
     written[Path(TOWER_MODEL, TOWER_FILE)] = tower.text.encode()
     return written
-
-
-def installed_preprocessing() -> Path:
-    """The source file of the preprocessing that training uses.
-
-    Raises:
-        ContractError: The training package is not installed.
-    """
-    # Found, not imported: the package around it may bring TensorFlow.
-    spec = importlib.util.find_spec(_PREPROCESSING_PACKAGE)
-    for folder in (spec and spec.submodule_search_locations) or ():
-        if (path := Path(folder) / _PREPROCESSING_FILE).is_file():
-            return path
-    raise ContractError(
-        f"{_PREPROCESSING_PACKAGE}/{_PREPROCESSING_FILE} is not installed. Install siamese-nima, "
-        f"or give the file with --preprocessing"
-    )
-
-
-def _load(source: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("_iq_tools_preprocessing", source)
-    if spec is None or spec.loader is None:
-        raise ContractError(f"{source} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
 
 
 def _templates() -> list[str]:

@@ -1,0 +1,62 @@
+"""The whole way from a tower's graph to a plan that may be served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+
+from iq_tools.fp16 import to_fp16
+from iq_tools.onnx_export import read_tower
+from iq_tools.onnx_runner import OnnxTower
+from iq_tools.parity import mean_drift, require_parity
+from iq_tools.photos import read_photos
+from iq_tools.plan import PlanOptions, build_plan, describe_gpu, find_builder, write_plan
+from iq_tools.plan_runner import PlanTower
+
+
+def make_plan(
+    onnx_file: Path,
+    output: Path,
+    photos: Path,
+    options: PlanOptions,
+    *,
+    builder: str | None = None,
+    preprocessing: Path | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> dict[str, float | None]:
+    """Converts to FP16, builds, compares, and writes the plan where all agree.
+
+    Args:
+        onnx_file: The tower, as `iq-tools onnx` writes it.
+        output: The plan; its report is the same name with `.json`.
+        photos: Folder of photos to compare scores on.
+        options: How to build.
+        builder: TensorRT module; None for the first installed.
+        preprocessing: The preprocessing's source file; None for the installed one.
+        report: Receives a line for every phase of the build.
+
+    Returns:
+        max |Δ mean| against the ONNX graph of the FP16 graph and of the plan on the GPU; None
+        for the plan where there is no GPU to run it.
+
+    Raises:
+        ContractError: No builder, a graph it refuses, a precision that is not FP16, or scores
+            that moved too far; nothing is written then.
+    """
+    trt = find_builder(builder)
+    tower = read_tower(onnx_file)
+    pixels = read_photos(photos, tower, preprocessing=preprocessing)
+    reference = OnnxTower(onnx_file)
+    graph = to_fp16(onnx.load(onnx_file)).SerializeToString()
+    graph_drift = mean_drift(reference, OnnxTower(graph), pixels)
+    require_parity(graph_drift, what="FP16")
+    plan = build_plan(graph, tower, options, trt, report=report)
+    plan_drift = None
+    if describe_gpu() is not None:
+        plan_drift = mean_drift(reference, PlanTower(plan.data, trt), pixels)
+        require_parity(plan_drift, what="the plan")
+    drift = {"fp16_graph": graph_drift, "plan": plan_drift}
+    write_plan(plan, output, onnx_file=onnx_file, options=options, trt=trt, drift=drift)
+    return drift
