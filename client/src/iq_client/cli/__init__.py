@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from iq_client.cli import run
+from iq_client.cli.groups import groups
 from iq_client.cli.rank import rank
 from iq_client.cli.score import score
 from iq_client.errors import IQClientError
@@ -57,7 +58,7 @@ def cli() -> None:
     """  # noqa: D301  click wants the backspace itself
 
 
-for command in (rank, score):
+for command in (rank, score, groups):
     cli.add_command(command)
 
 
