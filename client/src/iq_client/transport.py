@@ -446,6 +446,9 @@ def _open_channel(url: str, tls: TLS | None, keepalive: float | None) -> grpc.Ch
         options += [
             ("grpc.keepalive_time_ms", int(keepalive * 1000)),
             ("grpc.keepalive_timeout_ms", int(keepalive * 1000)),
+            # While gRPC measures the bandwidth with a ping of its own, keepalive pauses, and that
+            # ping waits for a minute.
+            ("grpc.http2.ping_timeout_ms", int(keepalive * 1000)),
         ]
     if tls is None:
         return grpc.insecure_channel(url, options)
@@ -467,6 +470,9 @@ def _failure(error: grpc.RpcError | grpc.FutureCancelledError) -> RequestFailed:
     # Triton calls it unavailable when a token is missing; trying again would not help.
     if "This protocol is restricted" in message:
         code = "PERMISSION_DENIED"
+    # The process that runs a Python model is gone; other replicas have theirs.
+    if "is not healthy" in message:
+        code = "UNAVAILABLE"
     # gRPC has one status for "busy" and for "message too large"; the latter never passes as it is.
     too_large = code == "RESOURCE_EXHAUSTED" and "larger than max" in message
     return RequestFailed(code, message, divisible=too_large or code in ("INTERNAL", "UNKNOWN"))

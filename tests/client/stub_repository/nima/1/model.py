@@ -1,6 +1,5 @@
 """The contract's ensemble without a tower: quick, and its scores can be foretold by a test."""
 
-import os
 import time
 
 import numpy as np
@@ -19,8 +18,6 @@ class TritonPythonModel:
         for data in images:
             if data.startswith(b"sleep:"):  # b"sleep:0.5:anything"
                 time.sleep(float(data.split(b":")[1]))
-            if data.startswith(b"crash"):
-                os._exit(1)
         errors = [error(data) for data in images]
         probabilities = np.stack([distribution(data) for data in images])
         probabilities[[bool(text) for text in errors]] = np.nan
