@@ -11,9 +11,13 @@ from typing import Any
 import click
 
 from iq_client.cli import run
+from iq_client.cli.compare import compare
+from iq_client.cli.doctor import doctor
 from iq_client.cli.groups import groups
+from iq_client.cli.info import info
 from iq_client.cli.rank import rank
 from iq_client.cli.score import score
+from iq_client.cli.serve import serve
 from iq_client.errors import IQClientError
 
 NO_SERVER = 3
@@ -24,6 +28,10 @@ class _Failure(click.ClickException):
 
 
 class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order they were added: what is needed most comes first."""
+        return list(self.commands)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command; what goes wrong with the server becomes a message and an exit code."""
         try:
@@ -58,7 +66,7 @@ def cli() -> None:
     """  # noqa: D301  click wants the backspace itself
 
 
-for command in (rank, score, groups):
+for command in (rank, score, compare, groups, serve, info, doctor):
     cli.add_command(command)
 
 

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import IO
 
+import click
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -36,6 +37,17 @@ def console(file: IO[str] | None = None) -> Console:
     """A console on stdout (or `file`) that leaves the text alone where it is no terminal."""
     stream = file or sys.stdout
     return Console(file=stream, width=None if stream.isatty() else _PIPE_WIDTH, highlight=False)
+
+
+def show(*renderables: RenderableType) -> None:
+    """Prints to stdout; in a pipe without the spaces that fill a table's last column."""
+    out = console()
+    if out.is_terminal:
+        out.print(*renderables, sep="\n")
+        return
+    with out.capture() as captured:
+        out.print(*renderables, sep="\n")
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def print_ranking(rows: Iterable[RankedImage], *, groups: Sequence[int] | None = None) -> None:
@@ -95,12 +107,10 @@ def _score_cells(score: Score) -> tuple[str, str, str, Text]:
 
 
 def _print(table: Table, scores: Sequence[Score]) -> None:
-    out = console()
-    if table.row_count:
-        out.print(table)
     failures: list[tuple[str, ImageError]] = [
         (score.source, score.error) for score in scores if score.error is not None
     ]
+    parts: list[RenderableType] = [table] if table.row_count else []
     if failures:
         failed = _table()
         failed.add_column("not scored", style="red")
@@ -108,6 +118,6 @@ def _print(table: Table, scores: Sequence[Score]) -> None:
         failed.add_column("photo", overflow="fold")
         for source, error in failures:
             failed.add_row(error.code, Text(printable(error.message)), Text(printable(source)))
-        if table.row_count:
-            out.print()
-        out.print(failed)
+        parts += ["", failed] if parts else [failed]
+    if parts:
+        show(*parts)

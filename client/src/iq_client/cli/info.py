@@ -1,0 +1,29 @@
+"""`iq-client info`: what a server says of itself."""
+
+from __future__ import annotations
+
+import json
+
+import click
+from rich.table import Table
+
+from iq_client.cli import tables
+from iq_client.cli.server import ServerOptions, open_client, server_options
+
+
+@click.command
+@click.option("--format", "file_format", type=click.Choice(["table", "json"]), default="table")
+@server_options
+def info(file_format: str, server: ServerOptions) -> None:
+    """Show what the server and its model are."""
+    with open_client(server) as client:
+        facts = client.server_info().to_dict()
+    if file_format == "json":
+        click.echo(json.dumps(facts, indent=2))
+        return
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    for name, value in facts.items():
+        text = ", ".join(value) if isinstance(value, tuple) else str(value)
+        table.add_row(name.replace("_", " "), tables.printable(text))
+    tables.show(table)
