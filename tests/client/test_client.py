@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import itertools
 import threading
@@ -13,13 +14,16 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import iq_client
+import numpy as np
 from iq_client import (
     AsyncClient,
     Client,
     ConnectError,
     DeadlineExceeded,
+    Group,
     LocalServer,
     Score,
     ScoringError,
@@ -120,6 +124,43 @@ def test_a_folder_is_ranked(stub_client: Client, stub_mean: Mean, tmp_path: Path
     by_bound = stub_client.rank_images(tmp_path, key="lower_bound")[:-1]
     bounds = [row.score.mean - row.score.std for row in by_bound]
     assert bounds == sorted(bounds, reverse=True)
+
+
+def test_groups(stub_server: LocalServer, tmp_path: Path) -> None:
+    pytest.importorskip("imagehash")
+    noise = np.random.default_rng(0)
+    pictures = [
+        Image.fromarray(noise.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize((160, 160))
+        for _ in range(3)
+    ]
+    for number, picture in enumerate(pictures):
+        for quality in (30, 60, 90):
+            picture.save(tmp_path / f"{number}_{quality}.jpg", quality=quality)
+    (tmp_path / "9_broken.jpg").write_bytes(b"corrupt")
+
+    def together(groups: list[Group]) -> set[frozenset[str]]:
+        return {
+            frozenset(Path(row.score.source).name[0] for row in group.images) for group in groups
+        }
+
+    with Client(stub_server.url, batch_size=2) as client:
+        # A file object can be read once only: for the score and for the fingerprint.
+        with contextlib.ExitStack() as stack:
+            files = [stack.enter_context(path.open("rb")) for path in sorted(tmp_path.iterdir())]
+            groups = client.rank_groups(files)
+        everything = client.rank_groups(tmp_path, grouping=lambda prints: [0] * len(prints))
+        ranking = client.rank_images(tmp_path)
+    assert [len(group.images) for group in groups] == [3, 3, 3, 1]
+    assert together(groups) == {frozenset("0"), frozenset("1"), frozenset("2"), frozenset("9")}
+    best = [group.best.score.mean for group in groups[:3]]
+    assert best == sorted(best, reverse=True)
+    assert everything == [Group(tuple(ranking))]
+
+    async def twin() -> list[Group]:
+        async with AsyncClient(stub_server.url, batch_size=2) as client:
+            return await client.rank_groups(tmp_path)
+
+    assert asyncio.run(twin()) == groups
 
 
 def test_scores_are_told_in_order(stub_client: Client) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from iq_client.engine import Engine
+from iq_client.groups import Fingerprint, fingerprint
 from iq_client.inputs import DEFAULT_URL_BYTES, ArrayEncoding, InputOptions
 from iq_client.limit import InFlightLimit
 from iq_client.protocol import MAX_MESSAGE_BYTES
@@ -20,6 +21,22 @@ URL_VARIABLE: Final = "IQ_URL"
 DEFAULT_URL: Final = "localhost:8001"
 DEFAULT_BATCH_SIZE: Final = 32
 DEFAULT_REQUEST_BYTES: Final = 16 * 2**20
+
+
+class Fingerprints:
+    """Collects the fingerprints of a call's images, which are read once for score and print."""
+
+    def __init__(self) -> None:
+        self._prints: dict[int, Fingerprint] = {}
+
+    def add(self, index: int, data: bytes) -> None:
+        """Takes the fingerprint of the image at a position of the call."""
+        self._prints[index] = fingerprint(data)
+
+    def first(self, count: int) -> list[Fingerprint]:
+        """The fingerprints at positions 0…count-1; what could not be read has an empty one."""
+        unread = Fingerprint(None, None)
+        return [self._prints.get(index, unread) for index in range(count)]
 
 
 class BaseClient:

@@ -8,12 +8,13 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from types import TracebackType
 from typing import Self, TypeAlias
 
-from iq_client._base import BaseClient
-from iq_client.engine import chunks
+from iq_client._base import BaseClient, Fingerprints
+from iq_client.engine import OnData, chunks
 from iq_client.errors import ScoringError
+from iq_client.groups import Grouping, group_images
 from iq_client.inputs import Input, InputOptions, Inputs, Source, expand, expand_one
 from iq_client.ranking import RankKey, probability_better, rank
-from iq_client.results import RankedImage, Score, ServerInfo
+from iq_client.results import Group, RankedImage, Score, ServerInfo
 
 AsyncInputs: TypeAlias = "Inputs | AsyncIterable[Input]"
 
@@ -48,8 +49,14 @@ class AsyncClient(BaseClient):
 
     async def iter_scores(self, images: AsyncInputs) -> AsyncIterator[Score]:
         """`Client.iter_scores` for `async for`."""
+        async for score in self._iter(images):
+            yield score
+
+    async def _iter(
+        self, images: AsyncInputs, on_data: OnData | None = None
+    ) -> AsyncIterator[Score]:
         await asyncio.to_thread(self._connect)
-        with self._engine.call(self._deadline) as pending:
+        with self._engine.call(self._deadline, on_data) as pending:
             async for chunk in _chunks(images, self._engine.batch_size, self._input_options):
                 pending.submit(chunk)
                 while pending.due:
@@ -64,6 +71,16 @@ class AsyncClient(BaseClient):
     ) -> list[RankedImage]:
         """`Client.rank_images`, awaited."""
         return rank(await self.score_images(images), top=top, key=key)
+
+    async def rank_groups(
+        self, images: AsyncInputs, *, grouping: Grouping | None = None, key: RankKey = "mean"
+    ) -> list[Group]:
+        """`Client.rank_groups`, awaited."""
+        prints = Fingerprints()
+        scores = [score async for score in self._iter(images, prints.add)]
+        return await asyncio.to_thread(
+            group_images, scores, prints.first(len(scores)), grouping=grouping, key=key
+        )
 
     async def compare(self, a: Input, b: Input) -> float:
         """`Client.compare`, awaited."""

@@ -9,12 +9,13 @@ from typing import Self
 from iq_client._base import DEFAULT_BATCH_SIZE as DEFAULT_BATCH_SIZE
 from iq_client._base import DEFAULT_URL as DEFAULT_URL
 from iq_client._base import URL_VARIABLE as URL_VARIABLE
-from iq_client._base import BaseClient
-from iq_client.engine import chunks
+from iq_client._base import BaseClient, Fingerprints
+from iq_client.engine import OnData, chunks
 from iq_client.errors import ScoringError
+from iq_client.groups import Grouping, group_images
 from iq_client.inputs import Input, Inputs, expand
 from iq_client.ranking import RankKey, probability_better, rank
-from iq_client.results import RankedImage, Score, ServerInfo
+from iq_client.results import Group, RankedImage, Score, ServerInfo
 
 
 class Client(BaseClient):
@@ -69,8 +70,11 @@ class Client(BaseClient):
         Yields:
             One score per image. Leaving the loop early cancels what is under way.
         """
+        return self._iter(images)
+
+    def _iter(self, images: Inputs, on_data: OnData | None = None) -> Iterator[Score]:
         self._connect()
-        with self._engine.call(self._deadline) as pending:
+        with self._engine.call(self._deadline, on_data) as pending:
             for chunk in chunks(expand(images, self._input_options), self._engine.batch_size):
                 pending.submit(chunk)
                 while pending.due:
@@ -92,6 +96,28 @@ class Client(BaseClient):
             The rows of the ranking.
         """
         return rank(self.iter_scores(images), top=top, key=key)
+
+    def rank_groups(
+        self, images: Inputs, *, grouping: Grouping | None = None, key: RankKey = "mean"
+    ) -> list[Group]:
+        """Scores images and puts near-identical ones, such as bursts, together.
+
+        Args:
+            images: As for `score_images`.
+            grouping: What belongs together, a function from fingerprints to labels; None takes
+                `iq_client.groups.bursts()`: close in time and alike, or the same picture.
+            key: What the members of a group and the groups are ordered by, as in `rank_images`.
+
+        Returns:
+            Groups, the one with the best image first, the best of each first. Every image is in
+            one of them.
+
+        Raises:
+            ImportError: The extra `groups` is not installed.
+        """
+        prints = Fingerprints()
+        scores = list(self._iter(images, prints.add))
+        return group_images(scores, prints.first(len(scores)), grouping=grouping, key=key)
 
     def compare(self, a: Input, b: Input) -> float:
         """The probability that `a` is better than `b`.

@@ -14,7 +14,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final
+from typing import Final, TypeAlias
 
 from iq_client.errors import InputError
 from iq_client.inputs import Source
@@ -23,6 +23,8 @@ from iq_client.packing import pack
 from iq_client.protocol import BadResponse, decode_response, encode_request
 from iq_client.results import ImageError, Score
 from iq_client.transport import Call, RequestFailed, Transport
+
+OnData: TypeAlias = Callable[[int, bytes], None]
 
 _READ_AHEAD: Final = 2  # chunks that are read while all requests are in flight
 
@@ -68,31 +70,38 @@ class Engine:
         self.transport.close()
 
     @contextlib.contextmanager
-    def call(self, deadline: float | None) -> Iterator[Pending]:
+    def call(self, deadline: float | None, on_data: OnData | None = None) -> Iterator[Pending]:
         """One call: what is submitted in it is cancelled when the block ends.
 
         Args:
             deadline: Seconds for all of it, or None.
+            on_data: Called on a worker with the position in the call and the bytes of every image
+                that could be read.
         """
-        pending = Pending(self, Call(deadline))
+        pending = Pending(self, Call(deadline), on_data)
         try:
             yield pending
         finally:
             pending.cancel()
 
-    def submit(self, chunk: Sequence[Source], call: Call) -> Future[list[Score]]:
+    def submit(
+        self, chunk: Sequence[Source], call: Call, on_data: OnData | None = None
+    ) -> Future[list[Score]]:
         """Scores a chunk on a worker.
 
         Args:
             chunk: Sources, not yet read.
             call: The call they belong to.
+            on_data: Called with the position in the chunk and the bytes of what was read.
 
         Returns:
             The future list of one score per source, in order.
         """
-        return self._pool.submit(self._score_chunk, chunk, call)
+        return self._pool.submit(self._score_chunk, chunk, call, on_data)
 
-    def _score_chunk(self, chunk: Sequence[Source], call: Call) -> list[Score]:
+    def _score_chunk(
+        self, chunk: Sequence[Source], call: Call, on_data: OnData | None
+    ) -> list[Score]:
         scores: dict[int, Score] = {}
 
         def read() -> Iterator[tuple[int, bytes]]:
@@ -100,6 +109,8 @@ class Engine:
                 try:
                     call.check()
                     data = source.load()
+                    if on_data is not None:
+                        on_data(index, data)
                     if self._prepare is not None:
                         data = self._prepare(data)
                 except (InputError, RequestFailed) as error:
@@ -136,9 +147,11 @@ class Engine:
 class Pending:
     """The chunks of one call that are under way, oldest first."""
 
-    def __init__(self, engine: Engine, call: Call) -> None:
+    def __init__(self, engine: Engine, call: Call, on_data: OnData | None) -> None:
         self._engine = engine
         self._call = call
+        self._on_data = on_data
+        self._submitted = 0
         self._futures: deque[Future[list[Score]]] = deque()
 
     def __bool__(self) -> bool:
@@ -146,7 +159,14 @@ class Pending:
 
     def submit(self, chunk: Sequence[Source]) -> None:
         """Sets a worker on a chunk."""
-        self._futures.append(self._engine.submit(chunk, self._call))
+        first, self._submitted = self._submitted, self._submitted + len(chunk)
+        tell, on_data = self._on_data, None
+        if tell is not None:
+
+            def on_data(index: int, data: bytes) -> None:
+                tell(first + index, data)
+
+        self._futures.append(self._engine.submit(chunk, self._call, on_data))
 
     @property
     def due(self) -> bool:

@@ -491,4 +491,13 @@ def _connect_error(url: str, failure: RequestFailed) -> IQClientError:
         )
     if failure.code == "UNIMPLEMENTED":
         return ContractError(f"the server at {url} is no inference server ({failure.message}).")
-    return ServerUnavailable(f"no server answers at {url} ({failure.message}). {_START_HINT}")
+    hint = _START_HINT
+    if "CERTIFICATE_VERIFY_FAILED" in failure.message:
+        hint = "Its certificate is of an unknown authority: give that one's with TLS(ca=…)."
+    elif "Hostname Verification" in failure.message:
+        hint = "Its certificate has another name: give that one with TLS(server_name=…)."
+    elif "WRONG_VERSION_NUMBER" in failure.message:
+        hint = "It speaks no TLS: leave `tls` out."
+    elif "Socket closed" in failure.message:
+        hint = "It closes the connection: does it want TLS, or a client certificate (mTLS)?"
+    return ServerUnavailable(f"no server answers at {url} ({failure.message}). {hint}")
