@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from iq_client.client import Client
 from iq_client.local import LocalServer
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from iq_client.formats import FILE_FORMATS, format_of, open_writer, read_scores, valid_text
 from iq_client.results import ImageError, RankedImage, Score
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
 from iq_client.gallery import write_gallery
 from iq_client.gallery.thumbnails import (
     LEAST_BYTES,
@@ -16,7 +18,6 @@ from iq_client.gallery.thumbnails import (
     thumbnail,
 )
 from iq_client.results import Group, ImageError, RankedImage, Score
-from PIL import Image, ImageCms
 
 HOSTILE = [
     "</script><script>document.title='owned'</script>.jpg",

@@ -6,11 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from playwright.sync_api import expect, sync_playwright
+
 from iq_client.gallery import write_gallery
 from iq_client.ranking import probability_better
 from iq_client.results import Group, ImageError, RankedImage, Score
-from PIL import Image
-from playwright.sync_api import expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(

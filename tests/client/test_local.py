@@ -14,6 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+
 from iq_client import Client, LocalServer, LocalServerError
 from iq_client import local as local_module
 

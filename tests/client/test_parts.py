@@ -11,6 +11,9 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+from tritonclient.grpc import service_pb2
+
 from iq_client.errors import ContractError, ScoringError
 from iq_client.limit import InFlightLimit
 from iq_client.packing import pack
@@ -24,8 +27,6 @@ from iq_client.ranking import probability_better, rank
 from iq_client.results import ImageError, Score
 from iq_client.retry import RetryPolicy
 from iq_client.shrink import shrink
-from PIL import Image
-from tritonclient.grpc import service_pb2
 
 # ---- packing ----
 
