@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
 from google.protobuf import text_format
+from PIL import Image
 from tritonclient.grpc import model_config_pb2
 
 from iq_tools.contract import Tower
@@ -72,6 +74,21 @@ def test_runtime_of_each_configuration(model_repository: Path) -> None:
         "nima_tower/configs/tensorrt.pbtxt": "tensorrt_plan",
         "nima_tower/configs/embedded.pbtxt": "python",
     }
+
+
+@pytest.mark.parametrize("name", CONFIGS[1:])
+def test_every_step_bounds_its_queue_and_warms_up(name: str, model_repository: Path) -> None:
+    config = _read(model_repository / name)
+    assert config.dynamic_batching.default_queue_policy.max_queue_size > 0
+    assert config.dynamic_batching.priority_levels == 2
+    fed = {key for warmup in config.model_warmup for key in warmup.inputs}
+    assert fed == set(_tensors(config.input))
+
+
+def test_the_warmup_photo_is_one_string_of_an_image(model_repository: Path) -> None:
+    data = (model_repository / "nima_preprocess" / "warmup" / "IMAGE").read_bytes()
+    assert int.from_bytes(data[:4], "little") == len(data) - 4
+    Image.open(io.BytesIO(data[4:])).load()
 
 
 def test_the_ensemble_joins_tensors_that_its_steps_have(model_repository: Path) -> None:

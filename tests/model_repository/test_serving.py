@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -119,3 +121,45 @@ def test_requests_that_wait_are_executed_together(client: triton.InferenceServer
         inferences, runs = (after[model][i] - before[model][i] for i in (0, 1))
         assert inferences == len(files)
         assert runs < len(files)
+
+
+@pytest.fixture
+def crowded(model_repository: Path, tmp_path: Path) -> Iterator[LocalServer]:
+    """The committed repository with room for one waiting request, and with a cache."""
+    copy = shutil.copytree(model_repository, tmp_path / "repository")
+    config = copy / "nima_preprocess" / "config.pbtxt"
+    text = config.read_text()
+    assert "max_queue_size: 128" in text
+    config.write_text(text.replace("max_queue_size: 128", "max_queue_size: 1"))
+    with LocalServer(copy, extra_arguments=("--cache-config=local,size=16777216",)) as server:
+        yield server
+
+
+def test_a_full_queue_rejects_at_once_and_a_cache_answers(crowded: LocalServer) -> None:
+    client = triton.InferenceServerClient(crowded.url)
+    files = [_photo(seed, (2000, 1500)) for seed in range(30)]
+
+    def status(file: bytes) -> str:
+        try:
+            return "" if _score(client, [file])["ERROR"][0, 0] == b"" else "unread"
+        except triton.InferenceServerException as error:
+            return str(error.status())
+
+    with ThreadPoolExecutor(len(files)) as pool:
+        found = list(pool.map(status, files))
+    assert set(found) == {"", "StatusCode.UNAVAILABLE"}
+
+    first = _score(client, files[:1])
+    again = _score(client, files[:1])
+    for name in OUTPUTS:
+        np.testing.assert_array_equal(first[name], again[name])
+    statistics = client.get_inference_statistics("nima", as_json=True)["model_stats"][0]
+    assert int(statistics["inference_stats"]["cache_hit"]["count"]) >= 1
+
+
+def test_priorities_are_accepted(
+    client: triton.InferenceServerClient,
+) -> None:
+    for priority in (0, 1, 2):
+        result = client.infer("nima", [_input([_photo(1)])], priority=priority)
+        assert result.as_numpy("ERROR")[0, 0] == b""

@@ -40,6 +40,7 @@ def test_a_repository_is_whole_and_the_same_every_time(onnx_file: Path, tmp_path
         "nima_preprocess/config.pbtxt",
         "nima_preprocess/1/model.py",
         "nima_preprocess/1/preprocessing.py",
+        "nima_preprocess/warmup/IMAGE",
         "nima_tower/config.pbtxt",
         "nima_tower/configs/embedded.pbtxt",
         "nima_tower/configs/tensorrt.pbtxt",

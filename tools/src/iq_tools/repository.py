@@ -32,6 +32,12 @@ ONNX_FILE: Final = "model.onnx"
 PLAN_FILE: Final = "model.plan"
 VERSION: Final = "1"
 
+# 1 for people who wait, 2 for bulk work; 2 where a request says nothing.
+PRIORITIES: Final = 2
+# Requests that may wait for a step. Each holds its whole batch in memory.
+MAX_QUEUE_SIZE: Final = 128
+
+_WARMUP_PHOTO: Final = "warmup.jpg"
 _HEADER: Final = "# Written by `iq-tools repository`: change its template, not this file.\n"
 
 
@@ -94,6 +100,13 @@ def repository_files(tower: Tower, *, preprocessing: Path | None = None) -> dict
         "max_batch_size": MAX_BATCH_SIZE,
         "onnx_file": ONNX_FILE,
         "plan_file": PLAN_FILE,
+        "priorities": PRIORITIES,
+        "max_queue_size": MAX_QUEUE_SIZE,
+        "image": IMAGE_TENSOR.name,
+        "pixels": pixels(tower).name,
+        "mask": MASK_TENSOR.name,
+        "dims": ", ".join(map(str, pixels(tower).dims)),
+        "warmup": IMAGE_TENSOR.name,
         "max_bytes": limits.max_bytes,
         "max_pixels": limits.max_pixels,
     }
@@ -120,6 +133,11 @@ def repository_files(tower: Tower, *, preprocessing: Path | None = None) -> dict
     written[Path(ENSEMBLE_MODEL, VERSION, ".gitkeep")] = b""
     for step in steps:
         written[Path(step, VERSION, "model.py")] = _read(f"{step}.py")
+    # Triton takes a string as four bytes of length and the string.
+    photo = _read(_WARMUP_PHOTO)
+    written[Path(PREPROCESS_MODEL, "warmup", IMAGE_TENSOR.name)] = (
+        len(photo).to_bytes(4, "little") + photo
+    )
     written[Path(PREPROCESS_MODEL, VERSION, PREPROCESSING_FILE)] = source.read_bytes()
     written[Path(TOWER_MODEL, TOWER_FILE)] = tower.text.encode()
     return written
