@@ -25,6 +25,12 @@ def model_repository() -> Path:
 
 
 @pytest.fixture(scope="session")
+def example_photos() -> list[Path]:
+    """The shipped photos and their degraded twins."""
+    return sorted((ROOT / "examples" / "photos").glob("*.jpg"))
+
+
+@pytest.fixture(scope="session")
 def server(model_repository: Path) -> Iterator[LocalServer]:
     """The embedded Triton with the committed repository, started once for all tests."""
     with LocalServer(model_repository, metrics_port=0) as running:
