@@ -7,6 +7,7 @@ import json
 import click
 
 from iq_client.cli import run, tables
+from iq_client.cli.sections import SectionedCommand
 from iq_client.cli.server import (
     SendOptions,
     ServerOptions,
@@ -17,7 +18,7 @@ from iq_client.cli.server import (
 from iq_client.ranking import probability_better
 
 
-@click.command
+@click.command(cls=SectionedCommand)
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
 @click.option("--format", "file_format", type=click.Choice(["table", "json"]), default="table")

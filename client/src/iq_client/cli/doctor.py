@@ -17,6 +17,7 @@ from rich.text import Text
 
 from iq_client._base import URL_VARIABLE
 from iq_client.cli import run, tables
+from iq_client.cli.sections import SectionedCommand
 from iq_client.cli.server import ServerOptions, open_client, server_options
 from iq_client.client import Client
 from iq_client.errors import IQClientError
@@ -49,7 +50,7 @@ class Finding:
 _MARKS = {"ok": Text("✓", "green"), "bad": Text("✗", "red"), "none": Text("-", "dim")}
 
 
-@click.command
+@click.command(cls=SectionedCommand)
 @server_options
 @click.pass_context
 def doctor(ctx: click.Context, server: ServerOptions) -> None:

@@ -28,7 +28,7 @@ def write_html(path: Path, images: Sequence[RankedImage] | Sequence[Group]) -> N
 
     total = sum(len(item.images) if isinstance(item, Group) else 1 for item in images)
     try:
-        with progress("thumbnails", total) as advance:
+        with progress("thumbnails", lambda: total) as advance:
             write_gallery(path, images, on_photo=advance)
     except OSError as error:
         raise click.FileError(str(path), error.strerror) from error

@@ -14,6 +14,7 @@ from iq_client.cli.gallery import html_option, write_html
 from iq_client.cli.inputs import Paths, paths_argument
 from iq_client.cli.output import OutputOptions, output_options
 from iq_client.cli.resume import kept, resume_option
+from iq_client.cli.sections import SectionedCommand
 from iq_client.cli.server import (
     SendOptions,
     ServerOptions,
@@ -35,7 +36,7 @@ from iq_client.inputs import InputOptions, expand
 from iq_client.results import Group, Score
 
 
-@click.command
+@click.command(cls=SectionedCommand)
 @paths_argument
 @output_options
 @html_option
@@ -134,7 +135,7 @@ def _fingerprints(scores: list[Score], options: InputOptions) -> list[Fingerprin
     found = []
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
-        run.progress("hashing", len(scores)) as advance,
+        run.progress("hashing", lambda: len(scores)) as advance,
     ):
         for each in pool.map(one, scores):
             advance()

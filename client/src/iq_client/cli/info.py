@@ -8,10 +8,11 @@ import click
 from rich.table import Table
 
 from iq_client.cli import tables
+from iq_client.cli.sections import SectionedCommand
 from iq_client.cli.server import ServerOptions, open_client, server_options
 
 
-@click.command
+@click.command(cls=SectionedCommand)
 @click.option("--format", "file_format", type=click.Choice(["table", "json"]), default="table")
 @server_options
 def info(file_format: str, server: ServerOptions) -> None:

@@ -12,6 +12,7 @@ from iq_client.cli.gallery import html_option, write_html
 from iq_client.cli.inputs import Paths, paths_argument
 from iq_client.cli.output import OutputOptions, min_score_option, output_options
 from iq_client.cli.resume import kept, resume_option
+from iq_client.cli.sections import SectionedCommand
 from iq_client.cli.server import (
     SendOptions,
     ServerOptions,
@@ -24,7 +25,7 @@ from iq_client.ranking import RankKey
 from iq_client.ranking import rank as ranked
 
 
-@click.command
+@click.command(cls=SectionedCommand)
 @paths_argument
 @output_options
 @html_option

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -74,7 +73,7 @@ def scores(
     Yields:
         An iterator of one score per image.
     """
-    with progress("scoring", count(paths, options)) as advance:
+    with progress("scoring", lambda: _count(paths, options)) as advance:
 
         def watched() -> Generator[Score, None, None]:
             names = (source.name for source in expand(paths, options))
@@ -135,11 +134,9 @@ def until_interrupted(items: Iterator[T], outcome: Outcome) -> Iterator[Iterator
         signal.signal(signal.SIGINT, before)
 
 
-def count(paths: Paths, options: InputOptions) -> int | None:
-    """How many images there are, where that is shown and can be known beforehand."""
-    if not (sys.stderr.isatty() and paths.countable):
-        return None
-    return sum(1 for _ in expand(paths, options))
+def _count(paths: Paths, options: InputOptions) -> int | None:
+    """How many images there are, where that can be known beforehand."""
+    return sum(1 for _ in expand(paths, options)) if paths.countable else None
 
 
 def _merged(client: Client, names: Iterable[str], kept: Kept) -> Iterator[Score]:
@@ -169,12 +166,13 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def progress(what: str, total: int | None) -> Iterator[Callable[[], None]]:
+def progress(what: str, count: Callable[[], int | None]) -> Iterator[Callable[[], None]]:
     """A bar with rate and time to go on a terminal's stderr; nothing elsewhere.
 
     Args:
         what: Is done.
-        total: How often; None where that is not known.
+        count: Finds out how often, or None. It is called in a thread of its own, since it may take
+            as long as listing a large disk does, and only where the bar is shown.
 
     Yields:
         A function to call after each time.
@@ -191,5 +189,9 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[], None]]:
         transient=True,
         disable=not console.is_terminal,
     ) as bar:
-        task = bar.add_task(what, total=total)
+        task = bar.add_task(what, total=None)
+        if console.is_terminal:
+            threading.Thread(
+                target=lambda: bar.update(task, total=count()), name="count", daemon=True
+            ).start()
         yield lambda: bar.advance(task)

@@ -10,6 +10,7 @@ from iq_client.cli import run, tables
 from iq_client.cli.inputs import Paths, paths_argument
 from iq_client.cli.output import OutputOptions, min_score_option, output_options
 from iq_client.cli.resume import kept, resume_option
+from iq_client.cli.sections import SectionedCommand
 from iq_client.cli.server import (
     SendOptions,
     ServerOptions,
@@ -20,7 +21,7 @@ from iq_client.cli.server import (
 from iq_client.inputs import InputOptions
 
 
-@click.command
+@click.command(cls=SectionedCommand)
 @paths_argument
 @output_options
 @min_score_option

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import click
 
+from iq_client.cli.sections import SectionedCommand
 from iq_client.cli.server import EXISTING_FILE, FOLDER
 from iq_client.errors import LocalServerError
 from iq_client.local import REPOSITORY_VARIABLE, LocalServer, ServerTLS
@@ -21,10 +22,11 @@ _FOLLOW_SECONDS = 0.3
 _PORT = click.IntRange(0, 65535)
 
 
-@click.command
+@click.command(cls=SectionedCommand)
 @click.option(
     "--model-repository",
     type=FOLDER,
+    metavar="DIR",
     envvar=REPOSITORY_VARIABLE,
     show_envvar=True,
     help="Folder of the models.  [default: ./model_repository]",
@@ -42,11 +44,21 @@ _PORT = click.IntRange(0, 65535)
     help="Address to listen on; 0.0.0.0 lets other machines in.",
 )
 @click.option(
-    "--port", type=_PORT, default=8001, show_default=True, help="gRPC; 0 takes a free one."
+    "--port",
+    type=_PORT,
+    metavar="PORT",
+    default=8001,
+    show_default=True,
+    help="gRPC; 0 takes a free one.",
 )
-@click.option("--http-port", type=_PORT, help="HTTP; 0 takes a free one.  [default: off]")
 @click.option(
-    "--metrics-port", type=_PORT, help="Prometheus metrics; 0 takes a free one.  [default: off]"
+    "--http-port", type=_PORT, metavar="PORT", help="HTTP; 0 takes a free one.  [default: off]"
+)
+@click.option(
+    "--metrics-port",
+    type=_PORT,
+    metavar="PORT",
+    help="Prometheus metrics; 0 takes a free one.  [default: off]",
 )
 @click.option("--certificate", type=EXISTING_FILE, help="PEM certificates of the server: TLS.")
 @click.option("--key", type=EXISTING_FILE, help="PEM key of --certificate.")

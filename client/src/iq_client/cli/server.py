@@ -17,7 +17,7 @@ from iq_client.local import REPOSITORY_VARIABLE, LocalServer
 from iq_client.transport import TLS, Compression
 
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FOLDER = click.Path(path_type=Path)  # whether it is there is asked when it is used
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,16 @@ _SERVER_OPTIONS = [
     click.option(
         "--model-repository",
         type=FOLDER,
+        metavar="DIR",
         envvar=REPOSITORY_VARIABLE,
         show_envvar=True,
         help="The embedded server's models.  [default: ./model_repository]",
     ),
     click.option(
-        "--token", envvar="IQ_TOKEN", show_envvar=True, help="Sent as `authorization: Bearer …`."
+        "--token",
+        envvar="IQ_TOKEN",
+        show_envvar=True,
+        help="Sent as `authorization: Bearer …`, for a proxy that asks for it.",
     ),
     click.option(
         "--header", multiple=True, metavar="NAME:VALUE", help="Sent with every request; repeatable."
@@ -98,6 +102,7 @@ _SEND_OPTIONS = [
     click.option(
         "--batch-size",
         type=click.IntRange(1),
+        metavar="N",
         default=DEFAULT_BATCH_SIZE,
         show_default=True,
         help="Images of one request.",
@@ -105,6 +110,7 @@ _SEND_OPTIONS = [
     click.option(
         "--in-flight",
         type=click.IntRange(1),
+        metavar="N",
         help="Requests at a time.  [default: as many as pay]",
     ),
     click.option("--deadline", type=SECONDS, metavar="SECONDS", help="For all images together."),

@@ -1,0 +1,44 @@
+"""Help in sections: a command's own options first, then those that several commands share."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import click
+
+from iq_client.cli.server import SendOptions, ServerOptions
+
+OWN = "Options"
+SHARED = {
+    **{field.name: "Server" for field in fields(ServerOptions)},
+    **{field.name: "Sending" for field in fields(SendOptions)},
+}
+
+
+def sections(command: click.Command) -> dict[str, list[click.Option]]:
+    """A command's options by the heading they stand under.
+
+    Args:
+        command: A command of `iq-client`.
+
+    Returns:
+        The headings that have options, in their order.
+    """
+    found: dict[str, list[click.Option]] = {OWN: [], "Server": [], "Sending": []}
+    shares = {"url", "batch_size"} & {param.name for param in command.params}
+    for param in command.get_params(click.Context(command)):
+        if isinstance(param, click.Option):
+            heading = SHARED.get(param.name or "", OWN) if shares else OWN
+            found[heading].append(param)
+    return {heading: options for heading, options in found.items() if options}
+
+
+class SectionedCommand(click.Command):
+    """A command whose help is written in sections."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the options under their headings."""
+        for heading, options in sections(self).items():
+            records = [option.get_help_record(ctx) for option in options]
+            with formatter.section(heading):
+                formatter.write_dl([record for record in records if record is not None])

@@ -1,0 +1,50 @@
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from iq_client.cli import cli
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "cli.md"
+
+
+@pytest.fixture
+def generator():
+    path = ROOT / "client" / "generate_cli_reference.py"
+    spec = importlib.util.spec_from_file_location("generate_cli_reference", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_is_current(generator):
+    page = PAGE.read_text(encoding="utf-8")
+    assert generator.with_reference(page) == page, (
+        "run: python client/generate_cli_reference.py docs/cli.md"
+    )
+
+
+def test_every_option_is_in_the_reference(generator):
+    text = generator.reference()
+    for name, command in cli.commands.items():
+        assert f"## `iq-client {name}`" in text
+        for param in command.params:
+            for option in param.opts:
+                if option.startswith("-"):
+                    assert re.search(rf"`[^`]*(?<![\w-]){option}\b", text), (name, option)
+
+
+def test_links_within_the_page_lead_somewhere():
+    page = PAGE.read_text(encoding="utf-8")
+    headings = {
+        re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+    }
+    assert set(re.findall(r"\(#([\w-]+)\)", page)) <= headings
+
+
+def test_a_page_without_the_marker_is_refused(generator):
+    with pytest.raises(ValueError, match="lacks"):
+        generator.with_reference("# A page\n")
