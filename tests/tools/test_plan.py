@@ -11,22 +11,22 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from iq_tools.builders import find_builder
 from iq_tools.cli import main
 from iq_tools.contract import ContractError
 from iq_tools.fp16 import to_fp16
 from iq_tools.onnx_export import read_tower
 from iq_tools.parity import mean_drift, require_parity
-from iq_tools.plan import (
-    PlanOptions,
-    build_plan,
-    count_engine_layers,
-    describe_gpu,
-    find_builder,
-)
+from iq_tools.plan import Plan, PlanOptions, count_engine_layers, describe_gpu
 from iq_tools.plan_build import make_plan
 
 pytest.importorskip("tensorrt_rtx", reason="needs the extra iq-tools[rtx]")
 BUILDER = "tensorrt_rtx"
+
+
+def _build(graph: bytes, onnx_file: Path) -> Plan:
+    tower = read_tower(onnx_file)
+    return find_builder(BUILDER).build(graph, tower, PlanOptions(), lambda line: None)
 
 
 @pytest.fixture
@@ -68,14 +68,12 @@ def test_a_plan_is_built_without_a_gpu_and_says_what_it_is(
 
 def test_a_graph_that_is_not_fp16_is_refused(onnx_file: Path) -> None:
     with pytest.raises(ContractError, match="CONVOLUTION FLOAT"):
-        build_plan(
-            onnx_file.read_bytes(), read_tower(onnx_file), PlanOptions(), find_builder(BUILDER)
-        )
+        _build(onnx_file.read_bytes(), onnx_file)
 
 
 def test_a_graph_that_tensorrt_cannot_read_is_refused(onnx_file: Path) -> None:
     with pytest.raises(ContractError, match="refuses the graph"):
-        build_plan(b"not onnx", read_tower(onnx_file), PlanOptions(), find_builder(BUILDER))
+        _build(b"not onnx", onnx_file)
 
 
 def test_nothing_is_written_where_scores_move(
@@ -85,7 +83,7 @@ def test_nothing_is_written_where_scores_move(
     monkeypatch.setattr("iq_tools.plan_build.mean_drift", lambda *_: 0.031)
     output = tmp_path / "out" / "model.plan"
     with pytest.raises(ContractError, match=r"0\.031 votes"):
-        make_plan(onnx_file, output, photos, PlanOptions(), builder=BUILDER)
+        make_plan(onnx_file, output, photos, PlanOptions(), builder=find_builder(BUILDER))
     assert not output.parent.exists()
 
 
@@ -136,7 +134,9 @@ def test_engine_without_an_fp16_layer_is_refused() -> None:
 def test_the_plan_scores_as_the_graph_on_the_gpu(
     onnx_file: Path, photos: Path, tmp_path: Path
 ) -> None:
-    drift = make_plan(onnx_file, tmp_path / "model.plan", photos, PlanOptions())
+    drift = make_plan(
+        onnx_file, tmp_path / "model.plan", photos, PlanOptions(), builder=find_builder()
+    )
     assert drift["plan"] is not None
     assert drift["plan"] <= 0.03
     assert json.loads((tmp_path / "model.json").read_text())["precision"]["engine"]
@@ -144,5 +144,6 @@ def test_the_plan_scores_as_the_graph_on_the_gpu(
 
 def test_the_graph_that_is_built_is_the_fp16_one(onnx_file: Path) -> None:
     graph = to_fp16(onnx.load(onnx_file)).SerializeToString()
-    plan = build_plan(graph, read_tower(onnx_file), PlanOptions(), find_builder(BUILDER))
+    plan = _build(graph, onnx_file)
+    assert plan.precision.layers is not None
     assert "MATRIX_MULTIPLY HALF" in plan.precision.layers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 
 from iq_tools.contract import ContractError
 from iq_tools.plan import PlanOptions
+from iq_tools.serve import RUNTIMES, prepare, start
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -64,7 +66,9 @@ def repository_command(onnx_file: Path, output: Path, preprocessing: Path | None
 @click.option("-o", "--output", type=_NEW_FILE, default=Path("model.plan"), show_default=True)
 @click.option("--photos", type=_FOLDER, required=True, help="Photos that the gate compares on.")
 @click.option("--preprocessing", type=_FILE, help="As for `repository`.")
-@click.option("--builder", help="tensorrt or tensorrt_rtx; default: the first installed")
+@click.option(
+    "--builder", help="tensorrt, trtexec or tensorrt_rtx; default: the first that is there"
+)
 @click.option("--min-batch", default=_PLAN.min_batch, show_default=True)
 @click.option("--opt-batch", default=_PLAN.opt_batch, show_default=True)
 @click.option("--max-batch", default=_PLAN.max_batch, show_default=True)
@@ -81,6 +85,7 @@ def plan_command(
     **options: Any,
 ) -> None:
     """Build an FP16 TensorRT plan; refuse where its scores move."""
+    from iq_tools.builders import find_builder
     from iq_tools.plan_build import make_plan
 
     drift = make_plan(
@@ -88,7 +93,7 @@ def plan_command(
         output,
         photos,
         PlanOptions(**options),
-        builder=builder,
+        builder=find_builder(builder),
         preprocessing=preprocessing,
         report=lambda line: click.echo(line, err=True),
     )
@@ -96,3 +101,34 @@ def plan_command(
         seen = "not compared: no GPU here" if value is None else f"moves the mean by {value:.2g}"
         click.echo(f"{stage}: {seen}")
     click.echo(f"{output} and {output.with_suffix('.json')}")
+
+
+@main.command("serve", context_settings={"ignore_unknown_options": True})
+@click.option("--model-repository", "repository", type=_FOLDER, default=Path("/models"))
+@click.option("--cache", type=_NEW_FOLDER, default=Path("/var/cache/iq"), show_default=True)
+@click.option("--photos", type=_FOLDER, default=Path("/opt/iq/photos"), show_default=True)
+@click.option("--work", type=_NEW_FOLDER, default=Path(tempfile.gettempdir()), show_default=True)
+@click.option(
+    "--runtime", type=click.Choice(RUNTIMES), default="auto", show_default=True, envvar="IQ_RUNTIME"
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def serve_command(
+    repository: Path, cache: Path, photos: Path, work: Path, runtime: str, arguments: tuple[str]
+) -> None:
+    """Start Triton with TensorRT where there is a GPU, else with ONNX Runtime.
+
+    ARGUMENTS go to tritonserver.
+    """
+    from iq_tools.builders import find_builder
+
+    chosen = prepare(
+        repository,
+        cache=cache,
+        photos=photos,
+        work=work,
+        runtime=runtime,
+        find_builder=find_builder,
+        report=lambda line: click.echo(line, err=True),
+    )
+    click.echo(f"iq-tools: {chosen.reason}", err=True)
+    start(chosen.command(arguments))

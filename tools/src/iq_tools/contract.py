@@ -28,6 +28,9 @@ ENSEMBLE_MODEL: Final = "nima"
 PREPROCESS_MODEL: Final = "nima_preprocess"
 TOWER_MODEL: Final = "nima_tower"
 
+VERSION: Final = "1"
+ONNX_FILE: Final = "model.onnx"
+PLAN_FILE: Final = "model.plan"
 TOWER_FILE: Final = "tower.json"
 
 INTERPOLATIONS: Final = ("bilinear", "nearest")

@@ -12,8 +12,7 @@ from iq_tools.onnx_export import read_tower
 from iq_tools.onnx_runner import OnnxTower
 from iq_tools.parity import mean_drift, require_parity
 from iq_tools.photos import read_photos
-from iq_tools.plan import PlanOptions, build_plan, describe_gpu, find_builder, write_plan
-from iq_tools.plan_runner import PlanTower
+from iq_tools.plan import Builder, PlanOptions, describe_gpu, write_plan
 
 
 def make_plan(
@@ -22,7 +21,7 @@ def make_plan(
     photos: Path,
     options: PlanOptions,
     *,
-    builder: str | None = None,
+    builder: Builder,
     preprocessing: Path | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, float | None]:
@@ -33,7 +32,7 @@ def make_plan(
         output: The plan; its report is the same name with `.json`.
         photos: Folder of photos to compare scores on.
         options: How to build.
-        builder: TensorRT module; None for the first installed.
+        builder: The way to TensorRT.
         preprocessing: The preprocessing's source file; None for the installed one.
         report: Receives a line for every phase of the build.
 
@@ -42,21 +41,20 @@ def make_plan(
         for the plan where there is no GPU to run it.
 
     Raises:
-        ContractError: No builder, a graph it refuses, a precision that is not FP16, or scores
+        ContractError: A graph that the builder refuses, a precision that is not FP16, or scores
             that moved too far; nothing is written then.
     """
-    trt = find_builder(builder)
     tower = read_tower(onnx_file)
     pixels = read_photos(photos, tower, preprocessing=preprocessing)
     reference = OnnxTower(onnx_file)
     graph = to_fp16(onnx.load(onnx_file)).SerializeToString()
     graph_drift = mean_drift(reference, OnnxTower(graph), pixels)
     require_parity(graph_drift, what="FP16")
-    plan = build_plan(graph, tower, options, trt, report=report)
+    plan = builder.build(graph, tower, options, report)
     plan_drift = None
     if describe_gpu() is not None:
-        plan_drift = mean_drift(reference, PlanTower(plan.data, trt), pixels)
+        plan_drift = mean_drift(reference, builder.runner(plan.data), pixels)
         require_parity(plan_drift, what="the plan")
     drift = {"fp16_graph": graph_drift, "plan": plan_drift}
-    write_plan(plan, output, onnx_file=onnx_file, options=options, trt=trt, drift=drift)
+    write_plan(plan, output, onnx_file=onnx_file, options=options, builder=builder, drift=drift)
     return drift

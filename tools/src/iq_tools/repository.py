@@ -15,10 +15,13 @@ from iq_tools.contract import (
     IMAGE_TENSOR,
     MASK_TENSOR,
     MAX_BATCH_SIZE,
+    ONNX_FILE,
+    PLAN_FILE,
     PREPROCESS_MODEL,
     SCORE_TENSORS,
     TOWER_FILE,
     TOWER_MODEL,
+    VERSION,
     ContractError,
     Tensor,
     Tower,
@@ -27,10 +30,6 @@ from iq_tools.contract import (
 from iq_tools.files import write_atomically
 from iq_tools.onnx_export import read_tower
 from iq_tools.photos import PREPROCESSING_FILE, installed_preprocessing, load_preprocessing
-
-ONNX_FILE: Final = "model.onnx"
-PLAN_FILE: Final = "model.plan"
-VERSION: Final = "1"
 
 # 1 for people who wait, 2 for bulk work; 2 where a request says nothing.
 PRIORITIES: Final = 2

@@ -1,0 +1,216 @@
+"""What the container decides at its start, with fakes of nvidia-smi and trtexec on the PATH."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from iq_tools.builders import find_builder
+from iq_tools.cli import main
+from iq_tools.contract import ContractError
+from iq_tools.repository import write_repository
+from iq_tools.serve import Start, prepare
+
+FAKE_TRTEXEC = Path(__file__).with_name("fake_trtexec.py")
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in front of the PATH; tests put programs there."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return folder
+
+
+def _program(folder: Path, name: str, script: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def gpu(programs: Path) -> None:
+    _program(programs, "nvidia-smi", "echo 'NVIDIA L4, 8.9, 590.10'")
+
+
+@pytest.fixture
+def trtexec(programs: Path) -> None:
+    _program(programs, "trtexec", f'exec {sys.executable} {FAKE_TRTEXEC} "$@"')
+
+
+@pytest.fixture
+def repository(onnx_file: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "models"
+    write_repository(onnx_file, folder)
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / "photo.png")
+    return folder
+
+
+def _prepare(repository: Path, photos: Path, tmp_path: Path, runtime: str = "auto") -> Start:
+    return prepare(
+        repository,
+        cache=tmp_path / "cache",
+        photos=photos,
+        work=tmp_path / "work",
+        runtime=runtime,
+        find_builder=lambda: find_builder("trtexec"),
+    )
+
+
+def test_without_a_gpu_the_default_configuration_is_served(
+    repository: Path, photos: Path, programs: Path, tmp_path: Path
+) -> None:
+    _program(programs, "nvidia-smi", "echo 'No devices were found'; exit 6")
+    start = _prepare(repository, photos, tmp_path)
+    assert (start.repository, start.config_name) == (repository, None)
+    assert "no NVIDIA GPU" in start.reason
+    assert not any("model-config-name" in part for part in start.command([]))
+
+
+@pytest.mark.usefixtures("gpu", "trtexec")
+def test_with_a_gpu_a_plan_is_built_once_and_served(
+    repository: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builds = tmp_path / "builds"
+    monkeypatch.setenv("FAKE_TRTEXEC_BUILDS", str(builds))
+    before = sorted(repository.rglob("*"))
+    starts = [_prepare(repository, photos, tmp_path) for _ in range(2)]
+    assert builds.read_text().splitlines() == ["build"]
+    assert sorted(repository.rglob("*")) == before  # it may be mounted read-only
+    for start in starts:
+        assert start.config_name == "tensorrt"
+        assert start.reason.startswith("TensorRT 10.13.1 on NVIDIA L4")
+        plan = start.repository / "nima_tower" / "1" / "model.plan"
+        assert plan.read_bytes().startswith(b"fake engine")
+        for path in ("nima/config.pbtxt", "nima_tower/configs/tensorrt.pbtxt"):
+            assert (start.repository / path).read_bytes() == (repository / path).read_bytes()
+    report = json.loads(next((tmp_path / "cache").rglob("model.json")).read_text())
+    assert report["gpu"] == {
+        "name": "NVIDIA L4", "compute_cap": "8.9", "driver_version": "590.10",
+    }  # fmt: skip
+    assert report["precision"] == {"layers": None, "engine": {"CaskConvolution Half": 1}}
+    assert report["mean_drift"]["plan"] <= 0.03
+
+
+@pytest.mark.usefixtures("gpu", "trtexec")
+def test_replicas_that_start_together_build_once(
+    repository: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builds = tmp_path / "builds"
+    monkeypatch.setenv("FAKE_TRTEXEC_BUILDS", str(builds))
+    starts: list[Start] = []
+    threads = [
+        threading.Thread(target=lambda: starts.append(_prepare(repository, photos, tmp_path)))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [start.config_name for start in starts] == ["tensorrt"] * 3
+    assert builds.read_text().splitlines() == ["build"]
+
+
+@pytest.mark.usefixtures("trtexec")
+def test_another_gpu_gets_a_plan_of_its_own(
+    repository: Path, photos: Path, programs: Path, tmp_path: Path
+) -> None:
+    for name in ("NVIDIA L4, 8.9, 590.10", "NVIDIA H100, 9.0, 590.10"):
+        _program(programs, "nvidia-smi", f"echo '{name}'")
+        assert _prepare(repository, photos, tmp_path).config_name == "tensorrt"
+    assert len(list((tmp_path / "cache").rglob("model.plan"))) == 2
+
+
+@pytest.mark.usefixtures("gpu", "trtexec")
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("FAKE_TRTEXEC_FAILS", "1", "no kernel for this node"),
+        ("FAKE_TRTEXEC_SHIFT", "0.1", "moves a mean score by 0.1"),
+    ],
+)
+def test_a_plan_that_cannot_be_trusted_is_not_served(
+    variable: str,
+    value: str,
+    reason: str,
+    repository: Path,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(variable, value)
+    start = _prepare(repository, photos, tmp_path)
+    assert start.config_name is None
+    assert reason in start.reason
+    assert not list((tmp_path / "cache").rglob("model.plan"))
+    with pytest.raises(ContractError, match=reason):
+        _prepare(repository, photos, tmp_path, runtime="tensorrt")
+
+
+@pytest.mark.usefixtures("gpu")
+def test_an_old_tensorrt_is_named(
+    repository: Path, photos: Path, programs: Path, tmp_path: Path
+) -> None:
+    _program(programs, "trtexec", "echo '&&&& RUNNING TensorRT.trtexec [TensorRT v100900]'")
+    start = _prepare(repository, photos, tmp_path)
+    assert start.config_name is None
+    assert "TensorRT 10.9.0 is older than 10.12" in start.reason
+
+
+@pytest.mark.usefixtures("gpu", "trtexec")
+def test_onnx_runtime_can_be_asked_for(repository: Path, photos: Path, tmp_path: Path) -> None:
+    start = _prepare(repository, photos, tmp_path, runtime="onnxruntime")
+    assert start.config_name is None
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.usefixtures("gpu", "trtexec")
+def test_the_command_becomes_triton(
+    repository: Path, photos: Path, programs: Path, tmp_path: Path
+) -> None:
+    _program(programs, "tritonserver", 'printf "%s\\n" "$$" "$@"')
+    process = subprocess.Popen(
+        [Path(sys.executable).with_name("iq-tools"), "serve",
+         "--model-repository", str(repository), "--cache", str(tmp_path / "cache"),
+         "--photos", str(photos), "--work", str(tmp_path / "work"), "--grpc-port=9001"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    output, _ = process.communicate()
+    pid, served, *rest = output.splitlines()
+    assert int(pid) == process.pid  # the container's signals reach Triton itself
+    assert served.startswith(f"--model-repository={tmp_path / 'work'}")
+    assert rest == [
+        "--disable-auto-complete-config", "--model-config-name=tensorrt", "--grpc-port=9001",
+    ]  # fmt: skip
+
+
+def test_outside_the_container_it_says_so(
+    repository: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = CliRunner().invoke(
+        main,
+        ["serve", "--model-repository", str(repository), "--photos", str(photos),
+         "--cache", str(tmp_path / "cache")],
+    )  # fmt: skip
+    assert result.exit_code == 1
+    assert "tritonserver is not on the PATH" in result.output
