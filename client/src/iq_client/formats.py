@@ -59,7 +59,7 @@ def open_writer(
         ImportError: Parquet was asked for and pyarrow is not installed.
     """
     if file_format == "parquet":
-        return _parquet_writer(stream, leading, _import_pyarrow())
+        return _parquet_writer(stream, leading, import_pyarrow())
     writers = {"json": _json_writer, "jsonl": _jsonl_writer, "csv": _csv_writer}
     return writers[file_format](stream, leading)
 
@@ -212,7 +212,7 @@ def _read_jsonl(path: Path) -> Iterator[Score]:
 
 
 def _read_parquet(path: Path) -> Iterator[Score]:
-    pa = _import_pyarrow()
+    pa = import_pyarrow()
     from pyarrow import parquet
 
     try:
@@ -223,7 +223,8 @@ def _read_parquet(path: Path) -> Iterator[Score]:
         raise ValueError(f"{str(path)!r} is not a Parquet file of scores: {error}") from error
 
 
-def _import_pyarrow() -> ModuleType:
+def import_pyarrow() -> ModuleType:
+    """The package pyarrow; raises `ImportError` that says how to install it."""
     try:
         import pyarrow
     except ImportError as error:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
+from iq_client.cli.output import FileToWrite
 from iq_client.cli.run import progress
 from iq_client.results import Group, RankedImage
 
 html_option = click.option(
     "--html",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    type=FileToWrite(),
     metavar="FILE",
     help="Write a gallery as well: one file to open in a browser.",
 )

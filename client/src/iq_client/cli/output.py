@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,9 +14,37 @@ from typing import Any, BinaryIO
 
 import click
 
-from iq_client.formats import FILE_FORMATS, FileFormat, WriteRow, format_of, open_writer
+from iq_client.formats import (
+    FILE_FORMATS,
+    FileFormat,
+    WriteRow,
+    format_of,
+    import_pyarrow,
+    open_writer,
+)
 
 TABLE = "table"
+
+
+class FileToWrite(click.Path):
+    """A file to be written after the work, which must not fail for want of a folder then."""
+
+    name = "file"
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True, path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Path:
+        """The path, whose folder is there and can be written to."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if not path.exists() and not os.access(path.parent, os.W_OK):
+            self.fail(f"cannot write {path}: no folder {path.parent} to write to", param, ctx)
+        return path
 
 
 min_score_option = click.option(
@@ -41,20 +70,11 @@ class OutputOptions:
 
     @contextmanager
     def writer(self, leading: Sequence[str] = ()) -> Iterator[WriteRow]:
-        """Gives a function that writes one row; the file is complete when the block ends.
-
-        Raises:
-            click.UsageError: The format needs a package that is not installed.
-        """
+        """Gives a function that writes one row; the file is complete when the block ends."""
         if self.file_format is None:
             raise ValueError("a table has no rows to write one by one")
-        with self._stream() as stream:
-            try:
-                writer = open_writer(self.file_format, stream, leading)
-            except ImportError as error:
-                raise click.UsageError(str(error)) from error
-            with writer as write:
-                yield write
+        with self._stream() as stream, open_writer(self.file_format, stream, leading) as write:
+            yield write
 
     @contextmanager
     def _stream(self) -> Iterator[BinaryIO]:
@@ -63,11 +83,10 @@ class OutputOptions:
             sys.stdout.buffer.flush()
             return
         try:
-            stream = self.path.open("wb")
+            with self.path.open("wb") as stream:
+                yield stream
         except OSError as error:
-            raise click.UsageError(f"cannot write {self.path}: {error.strerror}") from error
-        with stream:
-            yield stream
+            raise click.FileError(str(self.path), error.strerror) from error
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,7 +99,7 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     called = click.option(
         "-o",
         "--output",
-        type=click.Path(dir_okay=False, writable=True, path_type=Path),
+        type=FileToWrite(),
         help="Write to this file; its ending says the format.",
     )(called)
     return click.option(
@@ -93,13 +112,20 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def _chosen(name: str | None, path: Path | None) -> OutputOptions:
     if name is None and path is not None:
         try:
-            return OutputOptions(format_of(path), path)
+            file_format = format_of(path)
         except ValueError as error:
             raise click.UsageError(f"{error}, or --format") from error
-    if name is None or name == TABLE:
+    elif name is None or name == TABLE:
         if path is not None:
             raise click.UsageError("a table goes to the terminal; give --output another format")
         return OutputOptions(None, None)
-    if name == "parquet" and path is None and sys.stdout.isatty():
-        raise click.UsageError("Parquet is not for a terminal; give --output FILE")
-    return OutputOptions(next(known for known in FILE_FORMATS if known == name), path)
+    else:
+        file_format = next(known for known in FILE_FORMATS if known == name)
+    if file_format == "parquet":
+        if path is None and sys.stdout.isatty():
+            raise click.UsageError("Parquet is not for a terminal; give --output FILE")
+        try:
+            import_pyarrow()
+        except ImportError as error:
+            raise click.UsageError(str(error)) from error
+    return OutputOptions(file_format, path)

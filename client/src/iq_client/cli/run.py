@@ -73,21 +73,25 @@ def scores(
     Yields:
         An iterator of one score per image.
     """
-    with progress("scoring", lambda: _count(paths, options)) as advance:
+    names = (source.name for source in expand(paths, options))
+    with (
+        closing(_merged(client, names, kept)) as merged,
+        until_interrupted(merged, outcome) as found,
+        progress("scoring", lambda: _count(paths, options)) as advance,
+    ):
 
-        def watched() -> Generator[Score, None, None]:
-            names = (source.name for source in expand(paths, options))
-            for score in _merged(client, names, kept):
+        def noted() -> Iterator[Score]:
+            for score in found:
                 advance()
                 outcome.failed |= not score.ok
                 kept.keep(score)
                 yield score
 
-        with closing(watched()) as found, until_interrupted(found, outcome) as items:
-            first = list(islice(items, 1))
-            if not first and not outcome.interrupted:
-                click.echo("no photos found", err=True)
-            yield chain(first, items)
+        rest = noted()
+        first = list(islice(rest, 1))
+        if not first and not outcome.interrupted:
+            click.echo("no photos found", err=True)
+        yield chain(first, rest)
 
 
 @contextmanager
@@ -139,7 +143,7 @@ def _count(paths: Paths, options: InputOptions) -> int | None:
     return sum(1 for _ in expand(paths, options)) if paths.countable else None
 
 
-def _merged(client: Client, names: Iterable[str], kept: Kept) -> Iterator[Score]:
+def _merged(client: Client, names: Iterable[str], kept: Kept) -> Generator[Score, None, None]:
     """Known scores and new ones in the order of the names."""
     order: deque[Score | None] = deque()  # None stands for a score that is still to come
 

@@ -13,6 +13,7 @@ import click
 
 from iq_client._base import DEFAULT_BATCH_SIZE, URL_VARIABLE
 from iq_client.client import Client
+from iq_client.errors import LocalServerError
 from iq_client.local import REPOSITORY_VARIABLE, LocalServer
 from iq_client.transport import TLS, Compression
 
@@ -172,7 +173,10 @@ def open_client(server: ServerOptions, send: SendOptions | None = None) -> Itera
         return
     if options["tls"] is not None or options["headers"]:
         raise click.UsageError("the embedded server takes no certificates, token or headers")
-    embedded = LocalServer(server.model_repository)
+    try:
+        embedded = LocalServer(server.model_repository)
+    except LocalServerError as error:
+        raise LocalServerError(f"{error} Or name a running server with --url.") from error
     why = "" if server.local else f"no --url and no {URL_VARIABLE}: "
     click.echo(f"{why}starting the embedded server on {embedded.model_repository}", err=True)
     with embedded, Client(embedded.url, **options) as client:
