@@ -183,3 +183,17 @@ def test_metrics_count_images_by_code(
     _score(client, [_photo(1), b"", b"", _photo(2), _photo(3)])
     after = count()
     assert {code: after[code] - before[code] for code in ("OK", "EMPTY")} == {"OK": 3, "EMPTY": 2}
+
+
+def test_packages_beside_the_model_are_found(model_repository: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(model_repository, tmp_path / "repository")
+    packages = copy / "nima_preprocess" / "site-packages"
+    packages.mkdir()
+    (packages / "only_beside_the_model.py").write_text("")
+    preprocessing = copy / "nima_preprocess" / "1" / "preprocessing.py"
+    source = preprocessing.read_text()
+    preprocessing.write_text(
+        source.replace("import io\n", "import io\nimport only_beside_the_model\n", 1)
+    )
+    with LocalServer(copy) as server:
+        assert triton.InferenceServerClient(server.url).is_model_ready("nima")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
+
+# Packages for a server without Pillow, such as the stock container.
+sys.path.append(str(Path(__file__).resolve().parent.parent / "site-packages"))
 
 if TYPE_CHECKING:
     from siamese_nima.preprocessing import PREPROCESSING_VERSION, ImageError, Limits, load_pixels

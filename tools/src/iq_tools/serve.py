@@ -18,7 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from iq_tools.contract import ONNX_FILE, PLAN_FILE, TOWER_MODEL, VERSION, ContractError
+from iq_tools.contract import (
+    ONNX_FILE,
+    PLAN_FILE,
+    PREPROCESS_MODEL,
+    TOWER_MODEL,
+    VERSION,
+    ContractError,
+)
+from iq_tools.photos import PREPROCESSING_FILE
 from iq_tools.plan import Builder, PlanOptions, describe_gpu
 
 RUNTIMES: Final = ("auto", "tensorrt", "onnxruntime")
@@ -90,8 +98,7 @@ def prepare(
         if gpu is None:
             raise ContractError("no NVIDIA GPU (nvidia-smi shows none)")
         builder = find_builder()
-        onnx_file = repository / TOWER_MODEL / VERSION / ONNX_FILE
-        plan = cached_plan(onnx_file, gpu, builder, cache=cache, photos=photos, report=report)
+        plan = cached_plan(repository, gpu, builder, cache=cache, photos=photos, report=report)
     except ContractError as error:
         if runtime == "tensorrt":
             raise
@@ -108,7 +115,7 @@ def plan_key(onnx_file: Path, gpu: dict[str, str], builder: Builder) -> str:
 
 
 def cached_plan(
-    onnx_file: Path,
+    repository: Path,
     gpu: dict[str, str],
     builder: Builder,
     *,
@@ -121,7 +128,7 @@ def cached_plan(
     Replicas that start together on one volume build once: the others wait for the first.
 
     Args:
-        onnx_file: The tower's graph.
+        repository: The model repository.
         gpu: As of `describe_gpu`.
         builder: The way to TensorRT.
         cache: The cache's folder.
@@ -136,6 +143,8 @@ def cached_plan(
     """
     from iq_tools.plan_build import make_plan
 
+    onnx_file = repository / TOWER_MODEL / VERSION / ONNX_FILE
+    preprocessing = repository / PREPROCESS_MODEL / VERSION / PREPROCESSING_FILE
     folder = cache / plan_key(onnx_file, gpu, builder)
     plan = folder / PLAN_FILE
     if plan.is_file():
@@ -144,7 +153,15 @@ def cached_plan(
     with _locked(folder / "lock"):
         if not plan.is_file():  # whoever held the lock may have built it
             options = PlanOptions(timing_cache=folder / "timing.cache")
-            make_plan(onnx_file, plan, photos, options, builder=builder, report=report)
+            make_plan(
+                onnx_file,
+                plan,
+                photos,
+                options,
+                builder=builder,
+                preprocessing=preprocessing,
+                report=report,
+            )
     return plan
 
 
