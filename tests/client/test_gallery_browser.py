@@ -210,6 +210,19 @@ def test_two_photos_side_by_side(open_page, gallery, ranking):
     expect(page.locator("#viewer")).to_be_hidden()
 
 
+def test_two_photos_of_which_neither_is_better(open_page, tmp_path):
+    rows = [RankedImage(rank, bell(f"{rank}.jpg", 5.0)) for rank in (1, 2)]
+    write_gallery(tmp_path / "out.html", rows)
+    page = open_page(tmp_path / "out.html", **DESKTOP)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("c")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("c")
+    page.keyboard.press("Enter")
+    expect(page.locator("#verdict")).to_have_text("Neither is better: 50 % to 50 %")
+    expect(page.locator(".pane.better")).to_have_count(0)
+
+
 def test_on_a_phone_two_photos_stand_above_each_other(open_page, gallery):
     page = open_page(gallery, **PHONE)
     for index in (0, 1):

@@ -292,11 +292,14 @@
     const [first, second] = chosen;
     const chance = second ? better(first, second) : 0;
     const percent = Math.round(100 * Math.max(chance, 1 - chance));
-    byId("verdict").textContent = second
-      ? `The ${chance < 0.5 ? "second" : "first"} is better: ${percent} % to ${100 - percent} %`
-      : `${shown.indexOf(first) + 1} of ${shown.length}`;
+    const winner = percent === 50 ? undefined : chance > 0.5 ? first : second;
+    byId("verdict").textContent = !second
+      ? `${shown.indexOf(first) + 1} of ${shown.length}`
+      : winner
+        ? `The ${winner === first ? "first" : "second"} is better: ${percent} % to ${100 - percent} %`
+        : "Neither is better: 50 % to 50 %";
     byId("panes").replaceChildren(
-      ...chosen.map((photo, index) => pane(photo, second && (index ? chance < 0.5 : chance > 0.5))),
+      ...chosen.map((photo) => pane(photo, Boolean(second) && photo === winner)),
     );
     byId("before").hidden = byId("after").hidden = Boolean(second);
     byId("before").disabled = shown[0] === first;
