@@ -206,19 +206,6 @@ def test_leaving_early_cancels_what_is_under_way(stub_server: LocalServer) -> No
         assert client._engine._pool.submit(lambda: True).result(timeout=10)
 
 
-def test_the_deadline_of_a_call(
-    stub_client: Client, stub_server: LocalServer, stub_mean: Mean
-) -> None:
-    stub_client.score_images(b"0")  # whatever an earlier test left to the server is done
-    with Client(stub_server.url, batch_size=1, in_flight=1, deadline=1.0) as client:
-        scores = client.score_images([b"1", *[b"sleep:0.7:x"] * 4])
-        assert scores[0].mean == pytest.approx(stub_mean(b"1"), abs=1e-5)
-        last = scores[-1].error
-        assert last is not None and last.code == "TIMEOUT" and "whole call" in last.message
-        # The deadline belongs to a call, not to the client.
-        assert client.score_images(b"2")[0].ok
-
-
 def test_several_threads_share_a_client(stub_server: LocalServer, stub_mean: Mean) -> None:
     results: dict[int, list[Score]] = {}
     with Client(stub_server.url, batch_size=3) as client:

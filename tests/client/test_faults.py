@@ -255,6 +255,25 @@ def test_a_slow_try_is_given_up_and_repeated() -> None:
     assert len(server.requests) == 2
 
 
+def test_the_deadline_of_a_call() -> None:
+    over = threading.Event()
+
+    def fault(number: int, request: Any, context: Any) -> None:
+        if lengths_of(request) == [3]:
+            over.wait(60)
+
+    with FaultyServer() as server:
+        server.fault = fault
+        with Client(server.url, batch_size=1, in_flight=1, deadline=3.0) as client:
+            scores = client.score_images(IMAGES[:10])
+            over.set()
+            assert [score.mean for score in scores[:3]] == EXPECTED[:3]
+            assert codes_of(scores[3:]) == {"TIMEOUT"}
+            assert "whole call" in str(scores[-1].error)
+            # The deadline belongs to a call, not to the client.
+            assert codes_of(client.score_images(IMAGES[:10])) == {None}
+
+
 def test_timeouts_are_counted() -> None:
     with FaultyServer() as server:
         server.fault = lambda number, request, context: time.sleep(1)

@@ -129,7 +129,7 @@ class Engine:
     def _score_batch(self, names: list[str], images: list[bytes], call: Call) -> list[Score]:
         request = encode_request(images, f"{self._id}-{next(self._numbers)}")
         try:
-            return decode_response(self.transport.infer(request, call), names)
+            return decode_response(self.transport.infer(request, len(images), call), names)
         except RequestFailed as error:
             if error.divisible and len(images) > 1:
                 # One image may be what the request failed for: its neighbours are not to pay.

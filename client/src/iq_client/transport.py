@@ -20,7 +20,7 @@ from iq_client.errors import (
     ServerUnavailable,
 )
 from iq_client.limit import InFlightLimit
-from iq_client.protocol import MODEL_NAME, check_contract
+from iq_client.protocol import INFER_METHOD, MODEL_NAME, check_contract
 from iq_client.results import ServerInfo
 from iq_client.retry import RetryPolicy
 
@@ -142,11 +142,15 @@ class _Replica:
     """One server: its channel and whether it answered lately."""
 
     def __init__(self, url: str, channel: grpc.Channel) -> None:
-        from tritonclient.grpc import service_pb2_grpc
+        from tritonclient.grpc import service_pb2, service_pb2_grpc
 
         self.url = url
         self.channel = channel
         self.stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        # Requests come serialised.
+        self.infer: grpc.UnaryUnaryMultiCallable = channel.unary_unary(
+            INFER_METHOD, response_deserializer=service_pb2.ModelInferResponse.FromString
+        )
         self.failures = 0
         self.ejected_until = 0.0
 
@@ -208,13 +212,12 @@ class Transport:
         for replica in self._replicas:
             replica.channel.close()
 
-    def infer(
-        self, request: service_pb2.ModelInferRequest, call: Call
-    ) -> service_pb2.ModelInferResponse:
+    def infer(self, request: bytes, images: int, call: Call) -> service_pb2.ModelInferResponse:
         """The response to a request, from whichever replica answers.
 
         Args:
-            request: What to send.
+            request: What to send, serialised.
+            images: How many images are in it.
             call: The caller's call, for its deadline and cancellation.
 
         Returns:
@@ -230,7 +233,7 @@ class Transport:
             replica = self._pick()
             tries += 1
             try:
-                response = self._try(replica, request, call)
+                response = self._try(replica, request, images, call)
             except RequestFailed as error:
                 call.check()  # where the call is over, that is the reason
                 failure = error
@@ -256,22 +259,22 @@ class Transport:
                 call.sleep(next(delays))
 
     def _try(
-        self, replica: _Replica, request: service_pb2.ModelInferRequest, call: Call
+        self, replica: _Replica, request: bytes, images: int, call: Call
     ) -> service_pb2.ModelInferResponse:
         import grpc
 
         self._limit.acquire()
-        images, overloaded = 0, False
+        scored, overloaded = 0, False
         try:
             response: service_pb2.ModelInferResponse = call.wait_for(
-                replica.stub.ModelInfer.future(
+                replica.infer.future(
                     request,
                     timeout=call.remaining(self._timeout),
                     metadata=self._metadata,
                     compression=self._compression,
                 )
             )
-            images = request.inputs[0].shape[0]
+            scored = images
             return response
         except (grpc.RpcError, grpc.FutureCancelledError) as error:
             failure = _failure(error)
@@ -280,7 +283,7 @@ class Transport:
             )
             raise failure from error
         finally:
-            self._limit.release(images, overloaded=overloaded)
+            self._limit.release(scored, overloaded=overloaded)
 
     def check_model(self, timeout: float | None = _CONTROL_TIMEOUT) -> model_config_pb2.ModelConfig:
         """Asks every replica for the model and holds it against the contract.

@@ -1,0 +1,283 @@
+"""What the SDK costs: against a bare tritonclient, over batch sizes, per image, and in memory.
+
+    python benchmarks/client.py compare [PHOTO…]   the SDK and a bare tritonclient loop, in turns
+    python benchmarks/client.py sweep [PHOTO…]     images per second by batch size and in-flight
+    python benchmarks/client.py overhead           microseconds of the SDK per image, no server
+    python benchmarks/client.py memory             a million paths through one client
+    python benchmarks/client.py shared-memory      the bytes in the request or beside it
+
+A real Triton is started with `--model-repository` (by default the stand-in of the tests, which
+scores a checksum: the quicker the model, the more the client shows). Without photos, bytes of
+`--size` are sent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import os
+import queue
+import resource
+import statistics
+import struct
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import tritonclient.grpc
+import tritonclient.utils.shared_memory as system_shared_memory
+from tritonclient.grpc import service_pb2
+
+from iq_client import Client, LocalServer
+from iq_client.engine import Engine, chunks
+from iq_client.inputs import expand
+from iq_client.limit import InFlightLimit
+from iq_client.protocol import MODEL_NAME
+from iq_client.transport import Call, Transport
+
+STUB = Path(__file__).parent.parent / "tests" / "client" / "stub_repository"
+
+
+def bare_loop(url: str, paths: Sequence[str], batch_size: int, in_flight: int) -> list[float]:
+    """What one writes with tritonclient alone: threads that read, pack, send and unpack."""
+    batches = [paths[start : start + batch_size] for start in range(0, len(paths), batch_size)]
+    means: list[Any] = [None] * len(batches)
+    numbers: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for number in range(len(batches)):
+        numbers.put(number)
+
+    def work() -> None:
+        empty = contextlib.suppress(queue.Empty)
+        with tritonclient.grpc.InferenceServerClient(url) as client, empty:
+            while True:
+                number = numbers.get_nowait()
+                images = [Path(path).read_bytes() for path in batches[number]]
+                tensor = tritonclient.grpc.InferInput("IMAGE", [len(images), 1], "BYTES")
+                tensor.set_data_from_numpy(np.array(images, np.object_).reshape(-1, 1))
+                result = client.infer(MODEL_NAME, [tensor])
+                for name in ("DISTRIBUTION", "STD", "ERROR"):
+                    result.as_numpy(name)
+                means[number] = result.as_numpy("MEAN")[:, 0]
+
+    threads = [threading.Thread(target=work) for _ in range(in_flight)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [float(mean) for batch in means for mean in batch]
+
+
+def timed(action: Any) -> tuple[float, Any]:
+    """How many seconds an action takes, and its result."""
+    start = time.perf_counter()
+    result = action()
+    return time.perf_counter() - start, result
+
+
+def compare(server: LocalServer, paths: Sequence[str], arguments: argparse.Namespace) -> None:
+    """The SDK and the bare loop in turns; the ratio of each pair, then the median."""
+    print("in_flight  bare img/s  SDK img/s  SDK / bare (median of pairs)")
+    for in_flight in arguments.in_flight:
+        bare, sdk = [], []
+        with Client(server.url, batch_size=arguments.batch_size, in_flight=in_flight) as client:
+            client.score_images(paths[: arguments.batch_size])
+            for number in range(arguments.rounds + 1):
+                runs = [
+                    lambda: bare_loop(server.url, paths, arguments.batch_size, in_flight),  # noqa: B023
+                    lambda: [score.mean for score in client.iter_scores(paths)],
+                ]
+                order = (0, 1) if number % 2 else (1, 0)
+                results = {index: timed(runs[index]) for index in order}
+                if results[0][1] != results[1][1]:
+                    raise SystemExit("the SDK and the bare loop disagree about the scores")
+                if number:  # the first round warms both up
+                    bare.append(results[0][0])
+                    sdk.append(results[1][0])
+        ratio = statistics.median(b / s for b, s in zip(bare, sdk, strict=True))
+        print(
+            f"{in_flight:9d}  {len(paths) / statistics.median(bare):10.0f}  "
+            f"{len(paths) / statistics.median(sdk):9.0f}  {ratio:.3f}"
+        )
+
+
+def sweep(server: LocalServer, paths: Sequence[str], arguments: argparse.Namespace) -> None:
+    """Images per second by batch size and requests in flight; `auto` adapts by itself."""
+    widths = [*arguments.in_flight, None]
+    print("batch_size  " + "".join(f"{width or 'auto'!s:>8s}" for width in widths))
+    for batch_size in (1, 4, 16, 32, 64):
+        row = []
+        for width in widths:
+            with Client(server.url, batch_size=batch_size, in_flight=width) as client:
+                client.score_images(paths[:batch_size])
+                seconds = min(
+                    timed(lambda: client.score_images(paths))[0] for _ in range(arguments.rounds)
+                )
+            row.append(len(paths) / seconds)
+        print(f"{batch_size:10d}  " + "".join(f"{rate:8.0f}" for rate in row))
+
+
+class Answering(Transport):
+    """Answers every request at once with the same scores."""
+
+    def __init__(self) -> None:
+        self._responses: dict[int, Any] = {}
+
+    def infer(self, request: bytes, count: int, call: Call) -> Any:
+        """The response for so many images."""
+        if count not in self._responses:
+            response = service_pb2.ModelInferResponse()
+            for name, width, content in (
+                ("DISTRIBUTION", 10, struct.pack("<f", 0.1) * 10 * count),
+                ("MEAN", 1, struct.pack("<f", 5.5) * count),
+                ("STD", 1, struct.pack("<f", 1.5) * count),
+                ("ERROR", 1, bytes(4 * count)),
+            ):
+                datatype = "BYTES" if name == "ERROR" else "FP32"
+                response.outputs.add(name=name, datatype=datatype, shape=[count, width])
+                response.raw_output_contents.append(content)
+            self._responses[count] = response
+        return self._responses[count]
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def overhead(arguments: argparse.Namespace) -> None:
+    """Time per image of everything that is the SDK's: with a transport that answers at once."""
+    limit = InFlightLimit(4)
+    engine = Engine(Answering(), limit=limit, batch_size=32, max_request_bytes=16 * 2**20)
+    print("bytes/image  bytes µs/image  paths µs/image")
+    with tempfile.TemporaryDirectory() as folder:
+        for size in (100, 100_000):
+            data = os.urandom(size)
+            path = Path(folder) / str(size)
+            path.write_bytes(data)
+            rates = []
+            for item in (data, str(path)):
+                count = 100_000 if size == 100 else 10_000
+
+                def run(item: Any = item, count: int = count) -> None:
+                    with engine.call(None) as pending:
+                        for chunk in chunks(expand(itertools.repeat(item, count)), 32):
+                            pending.submit(chunk)
+                            while pending.due:
+                                pending.pop().result()
+                        while pending:
+                            pending.pop().result()
+
+                rates.append(min(timed(run)[0] for _ in range(arguments.rounds)) / count * 1e6)
+            print(f"{size:11d}  {rates[0]:14.1f}  {rates[1]:14.1f}")
+    engine.close()
+
+
+def resident_mebibytes() -> float:
+    """Memory of this process that is in RAM."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def memory(server: LocalServer, paths: Sequence[str], arguments: argparse.Namespace) -> None:
+    """Resident memory of this process while paths stream through a client."""
+    print("   images   MiB resident   img/s")
+    endless = itertools.islice(itertools.cycle(paths), arguments.images)
+    start = time.perf_counter()
+    with Client(server.url) as client:
+        for number, _ in enumerate(client.iter_scores(endless), start=1):
+            if number % (arguments.images // 10) == 0:
+                rate = number / (time.perf_counter() - start)
+                print(f"{number:9d}   {resident_mebibytes():12.1f}  {rate:6.0f}", flush=True)
+
+
+def shared_memory(server: LocalServer, paths: Sequence[str], arguments: argparse.Namespace) -> None:
+    """One request at a time, its bytes in the message or in a region of shared memory."""
+    from tritonclient.utils import serialize_byte_tensor
+
+    images = [Path(path).read_bytes() for path in paths[: arguments.batch_size]]
+    array = np.array(images, np.object_).reshape(-1, 1)
+    payload = serialize_byte_tensor(array)
+    size = len(payload.item())
+    region = system_shared_memory.create_shared_memory_region("images", "/iq_benchmark", size)
+    try:
+        with tritonclient.grpc.InferenceServerClient(server.url) as client:
+            client.register_system_shared_memory("images", "/iq_benchmark", size)
+
+            def in_message() -> None:
+                tensor = tritonclient.grpc.InferInput("IMAGE", [len(images), 1], "BYTES")
+                tensor.set_data_from_numpy(array)
+                client.infer(MODEL_NAME, [tensor])
+
+            def beside_it() -> None:
+                system_shared_memory.set_shared_memory_region(region, [array])
+                tensor = tritonclient.grpc.InferInput("IMAGE", [len(images), 1], "BYTES")
+                tensor.set_shared_memory("images", size)
+                client.infer(MODEL_NAME, [tensor])
+
+            times: dict[Any, list[float]] = {in_message: [], beside_it: []}
+            for number in range(10 * arguments.rounds + 1):
+                for action, collected in times.items():
+                    seconds, _ = timed(action)
+                    if number:
+                        collected.append(seconds)
+            client.unregister_system_shared_memory()
+        for action, collected in times.items():
+            print(f"{action.__name__:12s} {statistics.median(collected) * 1e3:8.2f} ms/request")
+        print(f"{len(images)} images, {size / 2**20:.1f} MiB in a request")
+    finally:
+        system_shared_memory.destroy_shared_memory_region(region)
+
+
+@contextlib.contextmanager
+def photos(arguments: argparse.Namespace) -> Iterator[list[str]]:
+    """The paths to send: those given, else files of `--size` bytes."""
+    if arguments.photo:
+        named = [source.name for source in expand(arguments.photo)]
+        yield list(itertools.islice(itertools.cycle(named), arguments.count))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for number in range(min(arguments.count, 1000)):
+            path = Path(folder) / f"{number}.jpg"
+            path.write_bytes(os.urandom(arguments.size))
+            paths.append(str(path))
+        yield list(itertools.islice(itertools.cycle(paths), arguments.count))
+
+
+def main() -> None:
+    """Reads the command line and runs one benchmark."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    actions = {
+        "compare": compare,
+        "sweep": sweep,
+        "memory": memory,
+        "shared-memory": shared_memory,
+        "overhead": overhead,
+    }
+    parser.add_argument("benchmark", choices=actions)
+    parser.add_argument("photo", nargs="*", help="photos, folders or patterns to send")
+    parser.add_argument("--model-repository", type=Path, default=STUB)
+    parser.add_argument("--size", type=int, default=100_000, help="bytes of an image made up")
+    parser.add_argument("--count", type=int, default=3200, help="images of one run")
+    parser.add_argument("--images", type=int, default=1_000_000, help="images of `memory`")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--in-flight", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    print(f"# {' '.join(sys.argv)}")
+    if arguments.benchmark == "overhead":
+        overhead(arguments)
+        return
+    action = cast("Any", actions[arguments.benchmark])
+    with LocalServer(arguments.model_repository) as server, photos(arguments) as paths:
+        action(server, paths, arguments)
+
+
+if __name__ == "__main__":
+    main()
