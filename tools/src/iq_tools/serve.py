@@ -185,7 +185,13 @@ def lay_out(repository: Path, plan: Path, work: Path) -> Path:
         else:
             shutil.copyfile(source, target)
 
-    shutil.copytree(repository, served, copy_function=place, dirs_exist_ok=True)
+    shutil.copytree(
+        repository,
+        served,
+        copy_function=place,
+        dirs_exist_ok=True,
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     target = served / TOWER_MODEL / VERSION / PLAN_FILE
     target.unlink(missing_ok=True)
     target.symlink_to(plan.resolve())

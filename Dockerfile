@@ -1,0 +1,36 @@
+# Triton with this repository's models: TensorRT on an NVIDIA GPU, ONNX Runtime without one.
+#
+#   docker build -t siamese-nima .
+#   docker run --rm --gpus all --shm-size=1g -p 8001:8001 -v iq-cache:/var/cache/iq siamese-nima
+#
+# Leave `--gpus all` out to serve on the CPU.
+ARG TRITON=26.06
+FROM nvcr.io/nvidia/tritonserver:${TRITON}-py3
+
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+
+COPY deploy/container/requirements.txt /tmp/requirements.txt
+# Into a folder of their own: what the image ships stays as it is.
+RUN python3 -m pip install --no-cache-dir --no-deps --require-hashes --only-binary=:all: \
+        --target=/opt/iq/lib -r /tmp/requirements.txt \
+    && rm /tmp/requirements.txt \
+    && install -d -o 1000 -g 1000 /var/cache/iq
+
+COPY tools/src/iq_tools /opt/iq/lib/iq_tools
+COPY examples/photos /opt/iq/photos
+COPY model_repository /models
+
+ENV PYTHONPATH=/opt/iq/lib \
+    PYTHONUNBUFFERED=1
+# The user that the image brings for Triton.
+USER 1000:1000
+VOLUME /var/cache/iq
+EXPOSE 8000 8001 8002
+
+# The first start builds a plan, which takes minutes; later starts find it in the cache.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=15m --retries=3 \
+    CMD ["python3", "-c", "import urllib.request as r; r.urlopen('http://localhost:8000/v2/health/ready', timeout=4)"]
+
+# Arguments of `docker run` go to tritonserver.
+ENTRYPOINT ["/opt/nvidia/nvidia_entrypoint.sh", "python3", "-m", "iq_tools", "serve", "--"]
+CMD ["--cache-config=local,size=268435456"]

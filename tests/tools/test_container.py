@@ -1,0 +1,81 @@
+"""What can be said of the container without building it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+from iq_client.local import LocalServer
+
+ROOT = Path(__file__).resolve().parents[2]
+# The stock image gives Python and numpy, requirements.in the rest.
+ABSENT_IN_CONTAINER = (
+    "tensorflow",
+    "tf2onnx",
+    "keras",
+    "tritonclient",
+    "siamese_nima",
+    "iq_client",
+)
+
+
+def test_what_the_image_copies_is_there_and_not_ignored() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    kept = {
+        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"
+    }
+    sources = set(re.findall(r"^COPY (\S+) \S+$", dockerfile, re.M))
+    assert sources == kept
+    assert all((ROOT / source).exists() for source in sources)
+
+
+def test_every_requirement_is_pinned_with_hashes() -> None:
+    text = (ROOT / "deploy/container/requirements.txt").read_text()
+    entries = re.findall(
+        r"^([a-z0-9-]+)==\S+((?: \\\n    --hash=sha256:[0-9a-f]{64})*)", text, re.M
+    )
+    assert all(hashes for _, hashes in entries)
+    wanted = re.findall(
+        r"^([a-z]+)>=", (ROOT / "deploy/container/requirements.in").read_text(), re.M
+    )
+    assert set(wanted) <= {name for name, _ in entries}
+
+
+def test_the_entrypoint_imports_only_what_the_image_has() -> None:
+    script = f"""
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {ABSENT_IN_CONTAINER!r}:
+            raise ImportError(f"{{name}} is not in the image")
+sys.meta_path.insert(0, Absent())
+import iq_tools.cli, iq_tools.serve, iq_tools.builders, iq_tools.plan_build
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_compose_mounts_files_that_exist() -> None:
+    mounted = re.findall(r"- \./(\S+?):", (ROOT / "compose.yaml").read_text())
+    assert mounted
+    assert all((ROOT / path).exists() for path in mounted)
+
+
+def test_the_dashboard_asks_for_metrics_that_the_server_has(server: LocalServer) -> None:
+    dashboard = json.loads(
+        (ROOT / "deploy/monitoring/grafana/dashboards/siamese-nima.json").read_text()
+    )
+    asked = {
+        name
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"\b(?:nv|iq)_[a-z_]+", target["expr"])
+    }
+    with urllib.request.urlopen(server.metrics_url) as response:
+        offered = set(re.findall(r"^# TYPE (\w+) ", response.read().decode(), re.M))
+    # The GPU's metrics exist only where there is one.
+    assert {name for name in asked if not name.startswith("nv_gpu_")} <= offered
+    assert "iq_images_total" in asked
