@@ -1,5 +1,6 @@
 """The command line against the real server with the stand-in model."""
 
+import contextlib
 import csv
 import io
 import json
@@ -18,6 +19,7 @@ import grpc
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import trustme
 from click.testing import CliRunner
 from PIL import Image
 
@@ -478,30 +480,64 @@ def test_a_pipe_gets_neither(stub_server, photos):
     assert "\x1b" not in run.stdout
 
 
-def test_serve_until_a_signal(stub_repository, photos):
+@contextlib.contextmanager
+def serving(repository, *arguments):
+    """The lines that `serve` writes until it is ready, later ones too, and its process."""
     process = subprocess.Popen(
-        [*COMMAND, "serve", "--port", "0", "--http-port", "0", "--metrics-port", "0", "-v"],
-        env=environment(IQ_MODEL_REPOSITORY=str(stub_repository)),
+        [*COMMAND, "serve", "--port", "0", "--metrics-port", "0", *map(str, arguments)],
+        env=environment(IQ_MODEL_REPOSITORY=str(repository)),
         stderr=subprocess.PIPE,
         text=True,
     )
     lines = []
-    url = None
     for line in process.stderr:
         lines.append(line)
-        if found := re.match("ready: iq-client rank --url (.*) photos/", line):
-            url = found[1]
-        if line.startswith("metrics:"):
+        if line.startswith("metrics:"):  # the last one
             break
     rest = threading.Thread(target=lambda: lines.extend(process.stderr))
     rest.start()
-    result = CliRunner().invoke(cli, ["score", str(photos), "--url", url])
-    assert result.exit_code == 0
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 0
-    rest.join()
-    assert any("Started GRPCInferenceService" in line for line in lines)
-    assert CliRunner().invoke(cli, ["info", "--url", url]).exit_code == 3
+    try:
+        yield lines, process
+    finally:
+        process.terminate()
+        process.wait()
+        rest.join()
+
+
+def address(lines):
+    return re.search("ready: iq-client rank --url (.*) photos/", "".join(lines))[1]
+
+
+def test_serve_until_a_signal(stub_repository, photos):
+    with serving(stub_repository, "--http-port", "0", "-v") as (lines, process):
+        result = CliRunner().invoke(cli, ["score", str(photos), "--url", address(lines)])
+        assert result.exit_code == 0
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+    text = "".join(lines)
+    assert "Started GRPCInferenceService" in text
+    assert re.search(r"HTTP: http://127.0.0.1:\d+", text)
+    assert "stopping" in text
+    assert CliRunner().invoke(cli, ["info", "--url", address(lines)]).exit_code == 3
+
+
+def test_serve_with_certificates(stub_repository, photos, tmp_path):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    for name in ("photos.example", "client"):
+        issued = authority.issue_cert(name)
+        issued.cert_chain_pems[0].write_to_path(str(tmp_path / f"{name}.pem"))
+        issued.private_key_pem.write_to_path(str(tmp_path / f"{name}.key"))
+    ca = str(tmp_path / "ca.pem")
+    server = ["--certificate", tmp_path / "photos.example.pem"]
+    server += ["--key", tmp_path / "photos.example.key", "--client-ca", ca]
+    with serving(stub_repository, *server) as (lines, _):
+        trusting = ["score", str(photos), "--url", address(lines), "--ca", ca]
+        trusting += ["--server-name", "photos.example"]
+        client = ["--certificate", str(tmp_path / "client.pem")]
+        client += ["--key", str(tmp_path / "client.key")]
+        assert CliRunner().invoke(cli, trusting).exit_code == 3
+        assert CliRunner().invoke(cli, [*trusting, *client]).exit_code == 0
 
 
 def test_serve_says_why_it_does_not_start(stub_server, stub_repository):

@@ -34,6 +34,7 @@ class ServerOptions:
     ca: Path | None
     certificate: Path | None
     key: Path | None
+    server_name: str | None
     timeout: float
 
     @property
@@ -85,10 +86,15 @@ _SERVER_OPTIONS = [
     click.option(
         "--header", multiple=True, metavar="NAME:VALUE", help="Sent with every request; repeatable."
     ),
-    click.option("--tls", is_flag=True, help="Encrypt; implied by the three options below."),
+    click.option("--tls", is_flag=True, help="Encrypt; implied by the four options below."),
     click.option("--ca", type=EXISTING_FILE, help="PEM certificates that sign the server's."),
     click.option("--certificate", type=EXISTING_FILE, help="PEM certificate of this client."),
     click.option("--key", type=EXISTING_FILE, help="PEM key of --certificate."),
+    click.option(
+        "--server-name",
+        metavar="NAME",
+        help="In the server's certificate, where it is not the host of --url.",
+    ),
     click.option(
         "--timeout",
         type=SECONDS,
@@ -184,10 +190,11 @@ def open_client(server: ServerOptions, send: SendOptions | None = None) -> Itera
 
 
 def _tls(server: ServerOptions) -> TLS | None:
-    if not (server.tls or server.ca or server.certificate or server.key):
+    wanted = (server.ca, server.certificate, server.key, server.server_name)
+    if not server.tls and not any(wanted):
         return None
     try:
-        return TLS(ca=server.ca, certificate=server.certificate, key=server.key)
+        return TLS(*wanted)
     except ValueError as error:
         raise click.UsageError(f"{error} (--certificate and --key)") from error
 
