@@ -7,6 +7,7 @@ The layout is that of Keras 2's `save_weights` (HDF5; the root's `layer_names`, 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final, TypeVar
 
 import h5py
 import keras
@@ -14,8 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from siamese_nima.errors import WeightsError
+from siamese_nima.towers.naming import counted_from_one
+from siamese_nima.towers.registry import HEAD_LAYER
 
 Arrays = dict[str, list[npt.NDArray[np.float32]]]
+T = TypeVar("T")
+
+# titu1994's later NASNet code calls the head so.
+_ALIASES: Final = {"toplayer": HEAD_LAYER}
 
 
 def read_weights(path: Path) -> Arrays:
@@ -55,6 +62,9 @@ def read_weights(path: Path) -> Arrays:
 def load_weights(model: keras.Model, path: Path, *, headless: bool = False) -> None:
     """Loads a weight file into a model, all of it or nothing.
 
+    Layers are matched by name and shape. Names that Keras counted up in some process
+    (`conv2d_204`) match by their count within the file, see `towers.naming`.
+
     Args:
         model: A model with the file's layer names.
         path: See `read_weights`.
@@ -65,10 +75,10 @@ def load_weights(model: keras.Model, path: Path, *, headless: bool = False) -> N
         WeightsError: The file does not fit; the message lists what is missing, what is too much
             and what has another shape.
     """
-    arrays = read_weights(path)
-    wanted = {layer.name: layer for layer in model.layers if layer.weights}
+    arrays = _counted_from_one(read_weights(path))
+    wanted = _counted_from_one({layer.name: layer for layer in model.layers if layer.weights})
     if headless:
-        wanted.pop(model.layers[-1].name)
+        wanted.popitem()
     problems = [f"{name}: not in the file" for name in wanted if name not in arrays]
     problems += [f"{name}: not in the model" for name in arrays if name not in wanted]
     for name, layer in wanted.items():
@@ -106,6 +116,11 @@ def save_weights(model: keras.Model, path: Path) -> None:
             for name, value in zip(names, layer.get_weights(), strict=True):
                 group.create_dataset(name, data=value)
     partial.replace(path)
+
+
+def _counted_from_one(layers: dict[str, T]) -> dict[str, T]:
+    names = counted_from_one(layers)
+    return {_ALIASES.get(names[name], names[name]): value for name, value in layers.items()}
 
 
 def _text(name: str | bytes) -> str:

@@ -12,6 +12,7 @@ from keras import layers
 from siamese_nima.distribution import VOTE_BINS
 from siamese_nima.errors import UnknownTowerError
 from siamese_nima.towers.efficientnet_lite0 import efficientnet_lite0
+from siamese_nima.towers.naming import count_from_one
 
 HEAD_LAYER: Final = "dense_1"  # the name that published NIMA weights use
 
@@ -54,8 +55,10 @@ def _application(name: str) -> Callable[[tuple[int, int, int]], keras.Model]:
     """A backbone of `keras.applications` without its classifier."""
 
     def build(input_shape: tuple[int, int, int]) -> keras.Model:
-        return getattr(keras.applications, name)(
-            include_top=False, weights=None, input_shape=input_shape, pooling="avg"
+        return count_from_one(
+            getattr(keras.applications, name)(
+                include_top=False, weights=None, input_shape=input_shape, pooling="avg"
+            )
         )
 
     return build
@@ -78,6 +81,10 @@ TOWERS: Final = {
         Tower(
             "mobilenet", _application("MobileNet"), (224, 224),
             **_TO_UNIT, dropout=0.75, freeze_through="conv_pw_11_relu",
+        ),
+        Tower(
+            "nasnet_mobile", _application("NASNetMobile"), (224, 224),
+            **_TO_UNIT, dropout=0.75, freeze_through="reduction_concat_reduce_8",
         ),
     )
 }  # fmt: skip
