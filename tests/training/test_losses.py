@@ -10,12 +10,15 @@ from hypothesis.extra.numpy import arrays
 from keras import ops
 
 from siamese_nima.losses import (
+    contrastive,
     earth_movers_distance,
     ladder_ranking,
+    margin_ranking,
     mean_score,
     signed_pairwise_logistic,
 )
 
+means = arrays(np.float32, 6, elements=st.floats(1, 10, width=32))
 distributions = arrays(np.float32, (4, 10), elements=st.floats(2**-7, 1, width=32)).map(
     lambda votes: votes / votes.sum(axis=-1, keepdims=True)
 )
@@ -67,3 +70,28 @@ def test_ladder_ranking_is_the_mean_over_ordered_pairs(
     ]
     got = float(ops.convert_to_numpy(ladder_ranking(means, group, severity)))
     assert got == pytest.approx(np.mean(losses) if losses else 0.0, abs=1e-4)
+
+
+@given(means, means, arrays(np.float32, 6, elements=st.sampled_from([0.0, 1.0])))
+def test_contrastive_is_the_formula_and_blind_to_order(
+    a: np.ndarray, b: np.ndarray, same: np.ndarray
+) -> None:
+    distance = np.abs(a - b)
+    expected = np.where(same == 1, distance**2, np.clip(1 - distance, 0, None) ** 2)
+    losses = ops.convert_to_numpy(contrastive(a, b, same))
+    np.testing.assert_allclose(losses, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(losses, ops.convert_to_numpy(contrastive(b, a, same)))
+
+
+@given(means, means, st.floats(0.1, 3.0))
+def test_margin_ranking_is_the_formula(
+    better: np.ndarray, worse: np.ndarray, margin: float
+) -> None:
+    losses = ops.convert_to_numpy(margin_ranking(better, worse, margin=margin))
+    np.testing.assert_allclose(
+        losses, np.clip(margin - better + worse, 0, None), rtol=1e-4, atol=1e-4
+    )
+    led = better - worse >= margin + 1e-4
+    assert (losses[led] == 0).all(), "a lead of the margin costs nothing"
+    swapped = ops.convert_to_numpy(margin_ranking(worse, better, margin=margin))
+    assert (losses <= swapped)[better >= worse].all(), "the wrong order costs more"

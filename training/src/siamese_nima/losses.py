@@ -61,6 +61,42 @@ def signed_pairwise_logistic(better: Any, worse: Any, *, steepness: float = 4.0)
     return ops.softplus(-steepness * (better - worse))
 
 
+def contrastive(mean_a: Any, mean_b: Any, same: Any, *, margin: float = 1.0) -> Any:
+    """same·d² + (1 - same)·max(margin - d, 0)², d = |a - b| (Hadsell, Chopra & LeCun 2006, eq. 4).
+
+    The original Siamese NIMA's. It pushes photos of different labels apart but not into an order: a
+    reversed pair costs as little as a right one.
+
+    Args:
+        mean_a: Means of the one sides [N].
+        mean_b: Means of the other sides [N].
+        same: 1 where both have the same label, else 0 [N].
+        margin: How far apart different labels should be, in votes.
+
+    Returns:
+        Losses [N], 0 or above.
+    """
+    distance = ops.absolute(mean_a - mean_b)
+    apart = ops.square(ops.maximum(margin - distance, 0.0))
+    return same * ops.square(distance) + (1.0 - same) * apart
+
+
+def margin_ranking(better: Any, worse: Any, *, margin: float = 1.0) -> Any:
+    """max(0, margin - (better - worse)) (RankIQA, Liu, van de Weijer & Bagdanov 2017, eq. 2).
+
+    A pair that is right by the margin costs nothing.
+
+    Args:
+        better: Means of the better sides [N].
+        worse: Means of the worse sides [N].
+        margin: By how much the better should lead, in votes.
+
+    Returns:
+        Losses [N], 0 or above.
+    """
+    return ops.maximum(margin - (better - worse), 0.0)
+
+
 def ladder_ranking(means: Any, group: Any, severity: Any, *, steepness: float = 4.0) -> Any:
     """Signed pairwise logistic loss over every ordered pair inside the groups of a batch.
 
