@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import functools
 import io
 import json
 import os
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import grpc
@@ -296,6 +298,21 @@ def test_resume_in_the_middle_keeps_the_order(run, photos, tmp_path):
 def test_the_gallery_of_a_ranking(run, photos, tmp_path):
     run("rank", photos, "--html", tmp_path / "out.html")
     assert "Photos by quality" in (tmp_path / "out.html").read_text()
+
+
+def test_the_gallery_shows_what_came_from_a_url(run, tmp_path):
+    served = tmp_path / "served"
+    served.mkdir()
+    Image.new("RGB", (30, 20)).save(served / "a.png")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=served)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}/a.png"
+        run("rank", url, "--allow-urls", "--html", tmp_path / "out.html")
+        server.shutdown()
+    page = (tmp_path / "out.html").read_text()
+    assert url in page
+    assert "data:image/webp;base64," in page
 
 
 def test_groups(run, tmp_path):

@@ -105,7 +105,7 @@ def groups(
     found_groups = group_images(scores, _fingerprints(scores, options), grouping=grouping)
     _write(found_groups, output)
     if html is not None:
-        write_html(html, found_groups)
+        write_html(html, found_groups, options)
     copy.copy([group.best.score.source for group in found_groups if group.best.score.ok])
     ctx.exit(outcome.exit_code)
 

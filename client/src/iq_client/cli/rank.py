@@ -79,6 +79,6 @@ def rank(
             for row in rows:
                 write(row.to_dict())
     if html is not None:
-        write_html(html, rows)
+        write_html(html, rows, options)
     copy.copy([row.score.source for row in good])
     ctx.exit(outcome.exit_code)

@@ -37,7 +37,7 @@ def write_gallery(
 
     The page holds a thumbnail of every photo and works from a disk, a mail or a web server alike.
     Where the photos still lie at the same place beside it, a photo that is opened is shown in full
-    size. All thumbnails together take about 40 MB at most, however many photos there are.
+    size. The more photos, the smaller their thumbnails: up to 16,000 of them take 40 MB at most.
 
     Args:
         path: The file to write; it is replaced.

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageCms, ImageOps
 
-# All thumbnails of a page together: 5,000 photos make a file of about 55 MB, which browsers open
-# at once. A page of few photos may spend more on each, a page of very many gets small ones.
+# All thumbnails of a page together, before they grow by a third as base64: what browsers open at
+# once. A page of few photos may spend more on each, a page of very many gets small ones.
 PAGE_BYTES = 40_000_000
 MOST_BYTES = 96_000
 LEAST_BYTES = 2_500
