@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from iq_tools.contract import ContractError
+from iq_tools.files import write_atomically
+from iq_tools.perf import MODELS
 from iq_tools.plan import PlanOptions
 from iq_tools.serve import RUNTIMES, prepare, start
 
@@ -132,3 +134,58 @@ def serve_command(
     )
     click.echo(f"iq-tools: {chosen.reason}", err=True)
     start(chosen.command(arguments))
+
+
+def _numbers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    try:
+        numbers = tuple(int(part) for part in value.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or min(numbers) < 1:
+        raise click.BadParameter(f"{value!r} is no list such as 1,4,16", ctx, param)
+    return numbers
+
+
+@main.command("perf")
+@click.option("--url", default="localhost:8001", show_default=True, help="gRPC address.")
+@click.option("--photos", type=_FOLDER, required=True, help="Photos to send.")
+@click.option("--output", type=_NEW_FOLDER, default=Path("perf"), show_default=True)
+@click.option("--model", "models", type=click.Choice(MODELS), multiple=True, help="Default: all.")
+@click.option("--batch", "batches", callback=_numbers, default="1,4,16", show_default=True)
+@click.option(
+    "--concurrency", "concurrencies", callback=_numbers, default="1,2,4", show_default=True
+)
+@click.option("--requests", default=50, show_default=True, help="Requests per combination.")
+@click.option("--perf-analyzer", type=_NEW_FILE, help="The program; default: on the PATH.")
+def perf_command(
+    url: str,
+    photos: Path,
+    output: Path,
+    models: tuple[str, ...],
+    batches: tuple[int, ...],
+    concurrencies: tuple[int, ...],
+    requests: int,
+    perf_analyzer: Path | None,
+) -> None:
+    """Measure a running server; write a table (perf.md) and a picture (perf.png)."""
+    from iq_tools.perf import draw, find_perf_analyzer, markdown_table, sweep
+    from iq_tools.photos import photo_files
+
+    measurements = sweep(
+        url,
+        photo_files(photos),
+        program=find_perf_analyzer(perf_analyzer),
+        models=models or MODELS,
+        batches=batches,
+        concurrencies=concurrencies,
+        requests=requests,
+        report=lambda found: click.echo(
+            f"{found.model}, batch {found.batch}, {found.concurrency} in flight: "
+            f"{found.images_per_second:.1f} images/s",
+            err=True,
+        ),
+    )
+    table = markdown_table(measurements)
+    write_atomically(output / "perf.md", table.encode())
+    draw(measurements, output / "perf.png")
+    click.echo(table, nl=False)
