@@ -1,8 +1,11 @@
 import importlib.util
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from PIL import Image
 
 from iq_client.cli import cli
 
@@ -43,6 +46,24 @@ def test_links_within_the_page_lead_somewhere():
         for heading in re.findall(r"^#+ (.*)$", page, re.MULTILINE)
     }
     assert set(re.findall(r"\(#([\w-]+)\)", page)) <= headings
+
+
+def examples():
+    blocks = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("iq-client ")]
+
+
+@pytest.mark.parametrize("line", examples())
+def test_the_examples_work(stub_server, tmp_path, monkeypatch, line):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for path in (tmp_path / "a.jpg", tmp_path / "b.jpg", photos / "c.jpg"):
+        Image.linear_gradient("L").save(path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IQ_URL", stub_server.url)
+    result = CliRunner().invoke(cli, shlex.split(line, comments=True)[1:])
+    assert result.exit_code == 0, result.output
 
 
 def test_a_page_without_the_marker_is_refused(generator):
