@@ -17,6 +17,7 @@ from iq_client.errors import (
 from iq_client.local import LocalServer, ServerTLS
 from iq_client.results import Group, ImageError, RankedImage, Score, ServerInfo
 from iq_client.retry import RetryPolicy
+from iq_client.tables import to_arrow, to_dataframe
 from iq_client.transport import TLS
 
 __all__ = [
@@ -41,4 +42,6 @@ __all__ = [
     "ServerInfo",
     "ServerTLS",
     "ServerUnavailable",
+    "to_arrow",
+    "to_dataframe",
 ]

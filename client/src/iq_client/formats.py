@@ -15,9 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from iq_client.results import Score
+
+if TYPE_CHECKING:
+    import pyarrow
 
 FileFormat = Literal["json", "jsonl", "csv", "parquet"]
 FILE_FORMATS: tuple[FileFormat, ...] = ("json", "jsonl", "csv", "parquet")
@@ -162,21 +165,12 @@ def _digits(number: float | None) -> str:
 def _parquet_writer(stream: BinaryIO, leading: Sequence[str], pa: ModuleType) -> Iterator[WriteRow]:
     from pyarrow import parquet
 
-    schema = pa.schema(
-        [
-            *(pa.field(name, pa.int64()) for name in leading),
-            pa.field("source", pa.string(), nullable=False),
-            pa.field("mean", pa.float64()),
-            pa.field("std", pa.float64()),
-            pa.field("distribution", pa.list_(pa.float64())),
-            pa.field("error", pa.struct([("code", pa.string()), ("message", pa.string())])),
-        ]
-    )
+    schema = arrow_schema(leading)
     rows: list[Row] = []
     with parquet.ParquetWriter(stream, schema) as table:
 
         def write(row: Row) -> None:
-            rows.append(_valid_row(row))
+            rows.append(valid_row(row))
             if len(rows) == _PARQUET_ROWS:
                 flush()
 
@@ -191,7 +185,30 @@ def _parquet_writer(stream: BinaryIO, leading: Sequence[str], pa: ModuleType) ->
             flush()
 
 
-def _valid_row(row: Row) -> Row:
+def arrow_schema(leading: Sequence[str] = ()) -> pyarrow.Schema:
+    """The columns of rows in Arrow and Parquet.
+
+    Args:
+        leading: Whole-number columns in front of the score's, in their order.
+
+    Raises:
+        ImportError: pyarrow is not installed.
+    """
+    pa = import_pyarrow()
+    return pa.schema(
+        [
+            *(pa.field(name, pa.int64()) for name in leading),
+            pa.field("source", pa.string(), nullable=False),
+            pa.field("mean", pa.float64()),
+            pa.field("std", pa.float64()),
+            pa.field("distribution", pa.list_(pa.float64())),
+            pa.field("error", pa.struct([("code", pa.string()), ("message", pa.string())])),
+        ]
+    )
+
+
+def valid_row(row: Row) -> Row:
+    """A row whose texts are valid Unicode, as Arrow wants them; see `valid_text`."""
     error = row["error"]
     return {
         **row,
