@@ -60,6 +60,7 @@ class BaseClient:
         array_encoding: ArrayEncoding = "webp",
         allow_urls: bool = False,
         max_url_bytes: int = DEFAULT_URL_BYTES,
+        tracing: bool = False,
     ) -> None:
         """Takes the options; the first call connects.
 
@@ -88,8 +89,11 @@ class BaseClient:
                 or `tiff` (not compressed, 20 times as quick, for servers that are close).
             allow_urls: Whether `http://` and `https://` addresses are fetched.
             max_url_bytes: A file behind an address may be no larger.
+            tracing: Whether calls and requests are OpenTelemetry spans, in whatever the
+                application has set up (extra `otel`).
 
         Raises:
+            ImportError: Tracing is wanted and OpenTelemetry is not installed.
             ValueError: A number is out of its range, or no URL is given.
         """
         if batch_size < 1:
@@ -107,6 +111,11 @@ class BaseClient:
         urls = [url] if isinstance(url, str) else list(url)
         if not urls:
             raise ValueError("no URL was given: one server at least is needed")
+        start_trace = None
+        if tracing:
+            from iq_client.tracing import CallTrace
+
+            start_trace = CallTrace
         limit = InFlightLimit(in_flight)
         self._deadline = deadline
         self._input_options = InputOptions(
@@ -128,6 +137,7 @@ class BaseClient:
             batch_size=batch_size,
             max_request_bytes=max_request_bytes,
             prepare=functools.partial(shrink, long_side=shrink_to) if shrink_to else None,
+            start_trace=start_trace,
         )
         self._connecting = threading.Lock()
         self._connected = False

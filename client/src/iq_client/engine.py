@@ -14,7 +14,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from iq_client.errors import InputError
 from iq_client.inputs import Source
@@ -23,6 +23,9 @@ from iq_client.packing import pack
 from iq_client.protocol import BadResponse, decode_response, encode_request
 from iq_client.results import ImageError, Score
 from iq_client.transport import Call, RequestFailed, Transport
+
+if TYPE_CHECKING:
+    from iq_client.tracing import CallTrace
 
 OnData: TypeAlias = Callable[[int, bytes], None]
 
@@ -40,6 +43,7 @@ class Engine:
         batch_size: int,
         max_request_bytes: int,
         prepare: Callable[[bytes], bytes] | None = None,
+        start_trace: Callable[[], CallTrace] | None = None,
     ) -> None:
         """Prepares workers, which start on first use.
 
@@ -49,11 +53,13 @@ class Engine:
             batch_size: Images of a request, and sources of a chunk, at most.
             max_request_bytes: Bytes of a request at most.
             prepare: Applied to the bytes of every image before they are sent.
+            start_trace: Starts the span of a call; None for no spans.
         """
         self.transport = transport
         self.batch_size = batch_size
         self._limit = limit
         self._prepare = prepare
+        self._start_trace = start_trace
         self._max_request_bytes = max_request_bytes
         self._pool = ThreadPoolExecutor(limit.maximum + _READ_AHEAD, thread_name_prefix="iq-client")
         self._id = uuid.uuid4().hex[:12]
@@ -78,11 +84,14 @@ class Engine:
             on_data: Called on a worker with the position in the call and the bytes of every image
                 that could be read.
         """
-        pending = Pending(self, Call(deadline), on_data)
+        trace = self._start_trace() if self._start_trace is not None else None
+        pending = Pending(self, Call(deadline, trace), on_data)
         try:
             yield pending
         finally:
             pending.cancel()
+            if trace is not None:
+                trace.end(pending.submitted)
 
     def submit(
         self, chunk: Sequence[Source], call: Call, on_data: OnData | None = None
@@ -145,13 +154,17 @@ class Engine:
 
 
 class Pending:
-    """The chunks of one call that are under way, oldest first."""
+    """The chunks of one call that are under way, oldest first.
+
+    Attributes:
+        submitted: How many sources were submitted so far.
+    """
 
     def __init__(self, engine: Engine, call: Call, on_data: OnData | None) -> None:
         self._engine = engine
         self._call = call
         self._on_data = on_data
-        self._submitted = 0
+        self.submitted = 0
         self._futures: deque[Future[list[Score]]] = deque()
 
     def __bool__(self) -> bool:
@@ -159,7 +172,7 @@ class Pending:
 
     def submit(self, chunk: Sequence[Source]) -> None:
         """Sets a worker on a chunk."""
-        first, self._submitted = self._submitted, self._submitted + len(chunk)
+        first, self.submitted = self.submitted, self.submitted + len(chunk)
         tell, on_data = self._on_data, None
         if tell is not None:
 

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     import grpc
     from tritonclient.grpc import model_config_pb2, service_pb2
 
+    from iq_client.tracing import CallTrace
+
 Compression: TypeAlias = Literal["gzip", "deflate"]
+Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
 # A replica that failed is left out for this long, doubled with every further failure.
 _EJECTION_SECONDS: Final = 0.5
@@ -83,12 +86,14 @@ class RequestFailed(IQClientError):  # noqa: N818  one request's end, seen by th
 class Call:
     """One call of the caller: its deadline, and the requests to cancel when it ends early."""
 
-    def __init__(self, deadline: float | None) -> None:
+    def __init__(self, deadline: float | None, trace: CallTrace | None = None) -> None:
         """Starts the clock.
 
         Args:
             deadline: Seconds for the whole call, or None.
+            trace: The call's span, or None.
         """
+        self.trace = trace
         self._end = None if deadline is None else time.monotonic() + deadline
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
@@ -226,6 +231,14 @@ class Transport:
         Raises:
             RequestFailed: Every try failed, the call's time is up, or it was cancelled.
         """
+        if call.trace is None:
+            return self._infer(request, images, call, self._metadata)
+        with call.trace.request(images, len(request)) as headers:
+            return self._infer(request, images, call, (*self._metadata, *headers))
+
+    def _infer(
+        self, request: bytes, images: int, call: Call, metadata: Metadata
+    ) -> service_pb2.ModelInferResponse:
         delays = self._retry.delays(self._random)
         tries = timeouts = 0
         while True:
@@ -233,7 +246,7 @@ class Transport:
             replica = self._pick()
             tries += 1
             try:
-                response = self._try(replica, request, images, call)
+                response = self._try(replica, request, images, call, metadata)
             except RequestFailed as error:
                 call.check()  # where the call is over, that is the reason
                 failure = error
@@ -259,7 +272,7 @@ class Transport:
                 call.sleep(next(delays))
 
     def _try(
-        self, replica: _Replica, request: bytes, images: int, call: Call
+        self, replica: _Replica, request: bytes, images: int, call: Call, metadata: Metadata
     ) -> service_pb2.ModelInferResponse:
         import grpc
 
@@ -270,7 +283,7 @@ class Transport:
                 replica.infer.future(
                     request,
                     timeout=call.remaining(self._timeout),
-                    metadata=self._metadata,
+                    metadata=metadata,
                     compression=self._compression,
                 )
             )
