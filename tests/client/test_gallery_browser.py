@@ -55,6 +55,7 @@ def open_page(browser):
 
     def opened(path, **options):
         context = browser.new_context(**options)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: troubles.append(str(error)))
