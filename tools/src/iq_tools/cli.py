@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from iq_tools.contract import ContractError
+from iq_tools.contract import INTERPOLATIONS, ContractError
 from iq_tools.files import write_atomically
 from iq_tools.perf import MODELS
 from iq_tools.plan import PlanOptions
@@ -60,6 +60,31 @@ def repository_command(onnx_file: Path, output: Path, preprocessing: Path | None
     from iq_tools.repository import write_repository
 
     for path in write_repository(onnx_file, output, preprocessing=preprocessing):
+        click.echo(output / path)
+
+
+@main.command("build")
+@click.option("--tower", required=True, help="Name in the registry of siamese-nima.")
+@click.option("--weights", type=_FILE, required=True, help="A weight file that fits it.")
+@click.option("--output", type=_NEW_FOLDER, default=Path("model_repository"), show_default=True)
+@click.option(
+    "--interpolation",
+    type=click.Choice(INTERPOLATIONS),
+    default="bilinear",
+    show_default=True,
+    help="How the server resizes; towers trained with Keras' load_img want nearest.",
+)
+def build_command(tower: str, weights: Path, output: Path, interpolation: str) -> None:
+    """Make a model repository from a tower's weights in one step."""
+    from iq_tools.build import build_repository
+
+    for path in build_repository(
+        tower,
+        weights,
+        output,
+        interpolation=interpolation,
+        report=lambda line: click.echo(line, err=True),
+    ):
         click.echo(output / path)
 
 
