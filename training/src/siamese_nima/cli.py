@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from siamese_nima.config import RunConfig, load_config
+from siamese_nima.data.samples import FORMS
 from siamese_nima.errors import SiameseNimaError
 from siamese_nima.preprocessing import INTERPOLATIONS
 
@@ -45,7 +46,11 @@ def _run(command: Callable[[RunConfig], None]) -> click.Command:
 
 
 def _progress(views: Iterator[Any], count: int, title: str) -> Iterator[Any]:
-    yield from track(views, f"{title} views", count, console=Console(stderr=True))
+    yield from _track(views, count, f"{title} views")
+
+
+def _track(items: Iterable[Any], count: int, title: str) -> Iterator[Any]:
+    yield from track(items, title, count, console=Console(stderr=True))
 
 
 @_run
@@ -94,6 +99,71 @@ def export(tower: str, weights: Path, output: Path, interpolation: str) -> None:
     load_weights(model, weights)
     export_saved_model(chosen, model, output, interpolation=interpolation)
     click.echo(f"wrote {output}")
+
+
+def _data_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that describe a set of labelled photos, one for each key of `DataConfig`."""
+    for option in reversed(
+        [
+            click.option(
+                "--form",
+                type=click.Choice(list(FORMS)),
+                default="labels",
+                show_default=True,
+                help="What the file holds.",
+            ),
+            click.option("--file", type=click.Path(path_type=Path), help="The labels."),
+            click.option(
+                "--separator", default="", help="Between columns; found out if not given."
+            ),
+            click.option("--file-column", default="file_name", show_default=True),
+            click.option("--label-column", default="", help="Default: label or mean."),
+            click.option("--std-column", default="", help="Standard deviations; default: none."),
+            click.option("--suffix", default=".jpg", help="Added to names without one."),
+            click.option("--lowest", default=1.0, show_default=True, help="Of the scale of means."),
+            click.option("--highest", default=10.0, show_default=True, help="Of the same scale."),
+            click.option(
+                "--max-bad-share",
+                type=click.FloatRange(0, 1),
+                default=0.01,
+                show_default=True,
+                help="Stop if a larger share of the rows is bad.",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+_IMAGES = click.argument("images", type=click.Path(path_type=Path))
+_JSON = click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write it all.")
+
+
+@main.group()
+def data() -> None:
+    """Look at labelled photos."""
+
+
+@data.command()
+@_IMAGES
+@_data_options
+@_JSON
+def check(images: Path, json_file: Path | None, **options: Any) -> None:
+    """Read every label and every photo under IMAGES, and report what is wrong.
+
+    Fails if more than --max-bad-share of the rows is bad.
+    """
+    from siamese_nima.data import DataConfig, inspect
+
+    config = DataConfig(images=images, **options)
+    inspection = inspect(config, _track)
+    found = inspection.to_dict()
+    if json_file:
+        json_file.write_text(json.dumps(found, indent=2) + "\n")
+    for problem in found.pop("problems"):
+        click.echo(f"{problem['where']}: {problem['code']}: {problem['text']}")
+    click.echo(json.dumps(found, indent=2))
+    inspection.require(config.max_bad_share)
 
 
 def _report(metrics: dict[str, Any], path: Path) -> None:

@@ -8,9 +8,11 @@ import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from siamese_nima.errors import ConfigError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +74,15 @@ class RunConfig:
 
 
 def load_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
+    """Reads the config of a distillation; see `read_config`."""
+    return read_config(RunConfig, path, overrides)
+
+
+def read_config(kind: type[T], path: Path, overrides: Iterable[str] = ()) -> T:
     """Reads a TOML file.
 
     Args:
+        kind: The dataclass that the file describes.
         path: The file. Relative paths in it start at the current folder.
         overrides: `key=value` or `stage.key=value`, the value in TOML's notation; a value that is
             no TOML is taken as text.
@@ -100,18 +108,21 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
         for name in tables:
             table = table.setdefault(name, {})
         table[last] = _value(text.strip())
-    return typing.cast(RunConfig, _build(RunConfig, values, ""))
+    return typing.cast(T, _build(kind, values, ""))
 
 
-def to_toml(config: RunConfig) -> str:
-    """The config as a TOML file that `load_config` reads."""
+def to_toml(config: Any) -> str:
+    """A config as a TOML file that `read_config` reads; keys without a value are left out."""
     tables, lines = [], []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
+        if value is None:
+            continue
         if dataclasses.is_dataclass(value):
             rows = [
                 f"{each.name} = {_literal(getattr(value, each.name))}"
                 for each in dataclasses.fields(value)
+                if getattr(value, each.name) is not None
             ]
             tables.append("\n".join([f"\n[{field.name}]", *rows]))
         else:
@@ -129,6 +140,8 @@ def _value(text: str) -> Any:
 def _literal(value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(_literal(item) for item in value) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str | Path):
         escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
@@ -141,7 +154,9 @@ def _build(kind: type, values: dict[str, Any], prefix: str) -> Any:
     if unknown := values.keys() - hints.keys():
         raise ConfigError(f"unknown key {prefix}{sorted(unknown)[0]}; there are {', '.join(hints)}")
     required = {
-        field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     }
     if missing := required - values.keys():
         raise ConfigError(f"missing key {prefix}{sorted(missing)[0]}")
@@ -151,6 +166,8 @@ def _build(kind: type, values: dict[str, Any], prefix: str) -> Any:
 
 
 def _convert(kind: Any, value: Any, key: str) -> Any:
+    if type(None) in typing.get_args(kind):
+        (kind,) = (each for each in typing.get_args(kind) if each is not type(None))
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         return _build(typing.cast(type, kind), value, f"{key}.")
     if kind is Path and isinstance(value, str):

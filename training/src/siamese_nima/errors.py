@@ -2,6 +2,8 @@
 
 SiameseNimaError
 ├── ConfigError          a config file
+├── DataError            labels or photos
+├── TrainingError        a run that cannot go on
 ├── WeightsError         a weight file
 └── UnknownTowerError    a name that the registry lacks
 """
@@ -15,6 +17,14 @@ class SiameseNimaError(ValueError):
 
 class ConfigError(SiameseNimaError):
     """A config file that is missing, or says something that no run can do."""
+
+
+class DataError(SiameseNimaError):
+    """Labels or photos that are missing, malformed or too often bad."""
+
+
+class TrainingError(SiameseNimaError):
+    """A run that cannot go on."""
 
 
 class WeightsError(SiameseNimaError):

@@ -55,6 +55,18 @@ def split_by_content(
         if digest in seen:
             continue
         seen.add(digest)
-        held_out = int.from_bytes(digest[:8]) < held_out_share * 2**64
-        sides[held_out].append(photo)
+        sides[is_held_out(digest, held_out_share)].append(photo)
     return sides
+
+
+def is_held_out(digest: bytes, share: float) -> bool:
+    """Which side of the split a photo stands on.
+
+    Args:
+        digest: SHA-256 of the file.
+        share: Expected share held out, 0…1.
+
+    Returns:
+        Whether it is held out.
+    """
+    return int.from_bytes(digest[:8]) < share * 2**64

@@ -1,0 +1,25 @@
+"""Photos whose quality a tiny tower can tell: the brighter, the better."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """A folder of 24 photos of three labels, and `labels.csv` in the seed's format."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(3)
+    lines = ["file_name label"]
+    for index in range(24):
+        label = index % 3
+        noise = rng.integers(0, 40, (48, 64, 3))
+        Image.fromarray((noise + 90 * label).astype(np.uint8)).save(folder / f"{index}.png")
+        lines.append(f"{index}.png {label * 7 - 7}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path

@@ -1,0 +1,112 @@
+"""From samples to batches of pixels: a `tf.data` pipeline that decodes in parallel."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from PIL import Image, ImageOps
+
+from siamese_nima.data.samples import ORIGINAL, Sample
+from siamese_nima.distortions import distort, working_picture
+from siamese_nima.preprocessing import load_pixels, to_pixels
+
+
+def decode(
+    sample: Sample, *, image_size: tuple[int, int], interpolation: str
+) -> npt.NDArray[np.uint8]:
+    """The pixels of a sample, as the server would make them.
+
+    Noise is drawn from the photo's name and level, so that a sample looks alike in every epoch.
+
+    Args:
+        sample: Its file is read.
+        image_size: Height and width of the result.
+        interpolation: A key of `preprocessing.INTERPOLATIONS`.
+
+    Returns:
+        Pixels, uint8 [H,W,3].
+
+    Raises:
+        OSError: The file cannot be read.
+        ImageError: The file cannot be decoded.
+    """
+    if not sample.kind:
+        data = sample.path.read_bytes()
+        return load_pixels(data, image_size=image_size, interpolation=interpolation)
+    picture = ladder_picture(sample)
+    return to_pixels(picture, image_size=image_size, interpolation=interpolation)
+
+
+def encoded(sample: Sample) -> bytes:
+    """A sample as an image file, for scorers that decode: a rung of a ladder is made a PNG.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    if not sample.kind:
+        return sample.path.read_bytes()
+    file = io.BytesIO()
+    ladder_picture(sample).save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def ladder_picture(sample: Sample) -> Image.Image:
+    """A rung of a ladder of distortions, upright RGB."""
+    # Turned now: not every distortion keeps the tag that says how.
+    picture = ImageOps.exif_transpose(working_picture(Image.open(sample.path)))
+    if sample.kind != ORIGINAL:
+        name = f"{sample.path.name} {sample.kind} {sample.severity}"
+        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
+        picture = distort(picture, sample.kind, sample.severity, np.random.default_rng(seed))
+    return picture
+
+
+def pixel_batches(
+    samples: Sequence[Sample],
+    rows: npt.NDArray[np.int64],
+    mirrored: npt.NDArray[np.bool_],
+    *,
+    batch_size: int,
+    image_size: tuple[int, int],
+    interpolation: str,
+    workers: int = 0,
+) -> Any:
+    """Decodes samples in a given order.
+
+    The order of the batches does not depend on which decoder is done first.
+
+    Args:
+        samples: What the rows point to.
+        rows: Indices of samples [N].
+        mirrored: Whether to mirror each [N].
+        batch_size: Images a batch; the last batch may be smaller.
+        image_size: Height and width.
+        interpolation: A key of `preprocessing.INTERPOLATIONS`.
+        workers: Decoders at work at once, 0 for one a core.
+
+    Returns:
+        A `tf.data.Dataset` of (rows int64 [B], pixels uint8 [B,H,W,3]).
+    """
+
+    def pixels(row: np.int64, mirror: np.bool_) -> npt.NDArray[np.uint8]:
+        decoded = decode(samples[int(row)], image_size=image_size, interpolation=interpolation)
+        return np.ascontiguousarray(decoded[:, ::-1]) if mirror else decoded
+
+    def load(row: Any, mirror: Any) -> tuple[Any, Any]:
+        loaded = tf.numpy_function(pixels, [row, mirror], tf.uint8, stateful=False)
+        loaded.set_shape((*image_size, 3))
+        return row, loaded
+
+    return (
+        tf.data.Dataset.from_tensor_slices((rows, mirrored))
+        .map(load, num_parallel_calls=workers or os.cpu_count(), deterministic=True)
+        .batch(batch_size)
+        .prefetch(2)
+    )

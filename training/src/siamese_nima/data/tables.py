@@ -1,0 +1,211 @@
+"""Reads the files of labels. A bad row becomes a `Problem`; the others are kept."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from siamese_nima.data.samples import FORMS, DataConfig, Problem, Sample
+from siamese_nima.distribution import VOTE_BINS, VOTES, mean_opinion_score, standard_deviation
+from siamese_nima.errors import ConfigError, DataError
+
+Row = tuple[str, dict[str, Any]]
+
+# Headers of the ten counts in a table.
+COUNT_COLUMNS: Final = tuple(f"votes_{vote:.0f}" for vote in VOTES)
+_LABEL_COLUMNS: Final = {"labels": "label", "scores": "mean"}
+
+
+def read_samples(config: DataConfig) -> tuple[list[Sample], list[Problem]]:
+    """Reads a file of labels.
+
+    Args:
+        config: Any form but `distortions`.
+
+    Returns:
+        The samples, repeated rows once, in the file's order; and what was wrong with the others.
+
+    Raises:
+        ConfigError: The form is unknown, or no file is given.
+        DataError: The file cannot be read, or lacks a column.
+    """
+    if config.form not in FORMS:
+        raise ConfigError(f"form is {config.form!r}, not one of {', '.join(FORMS)}")
+    if config.file is None:
+        raise ConfigError(f"a set of the form {config.form} needs a file")
+    parse = {"labels": _label, "scores": _mean, "histograms": _histogram, "ava": _histogram}
+    problems: list[Problem] = []
+    samples: dict[Path, Sample] = {}
+    conflicting: set[Path] = set()
+    for where, row in _rows(config, config.file):
+        try:
+            sample = parse[config.form](row, config)
+        except _RowError as error:
+            problems.append(Problem(error.code, where, error.text))
+            continue
+        before = samples.setdefault(sample.path, sample)
+        if before is not sample:
+            if before == sample:
+                problems.append(Problem("DUPLICATE", where, f"{sample.path.name} again"))
+            else:
+                conflicting.add(sample.path)
+                problems.append(
+                    Problem("CONFLICT", where, f"{sample.path.name} again with another label")
+                )
+    return [s for path, s in samples.items() if path not in conflicting], problems
+
+
+def read_names(config: DataConfig) -> list[Path]:
+    """Reads the file names alone, for photos without labels.
+
+    Raises:
+        ConfigError: No file is given.
+        DataError: The file cannot be read, or lacks the column.
+    """
+    if config.file is None:
+        raise ConfigError("a file of names is needed")
+    return [_path(row, config) for _, row in _rows(config, config.file, labels=False)]
+
+
+class _RowError(Exception):
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+def _rows(config: DataConfig, file: Path, *, labels: bool = True) -> Iterator[Row]:
+    """Rows by column name, each with where it stands."""
+    try:
+        text = file.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {file}: {error}") from error
+    if config.form == "ava" and labels:
+        yield from _ava_rows(text, config)
+    elif file.suffix.lower() == ".json":
+        yield from _json_rows(text, file, config)
+    else:
+        yield from _table_rows(text, file, config, labels=labels)
+
+
+def _ava_rows(text: str, config: DataConfig) -> Iterator[Row]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if parts := line.split():
+            yield (
+                f"line {number}",
+                {config.file_column: parts[1] if len(parts) > 1 else "", "counts": parts[2:12]},
+            )
+
+
+def _json_rows(text: str, file: Path, config: DataConfig) -> Iterator[Row]:
+    try:
+        entries = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{file} is not JSON: {error}") from error
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise DataError(f'{file} is not a list of {{"image_id": …, "label": [ten counts]}}')
+    for index, entry in enumerate(entries):
+        name = entry.get("image_id", entry.get(config.file_column, ""))
+        value = entry.get(config.label_column or "label")
+        row = {config.file_column: str(name), "counts": value, _label_column(config): value}
+        yield f"entry {index}", row
+
+
+def _table_rows(text: str, file: Path, config: DataConfig, *, labels: bool) -> Iterator[Row]:
+    lines = text.splitlines()
+    if not lines:
+        raise DataError(f"{file} is empty: its first line names the columns")
+    separator = config.separator or _separator(lines[0])
+    if separator == " ":
+        table: Iterator[list[str]] = (line.split() for line in lines)
+    else:
+        table = iter(csv.reader(lines, delimiter=separator, skipinitialspace=True))
+    header = next(table)
+    wanted = [config.file_column]
+    if labels and config.form == "histograms":
+        wanted += COUNT_COLUMNS
+    elif labels:
+        wanted += [_label_column(config), *filter(None, [config.std_column])]
+    if missing := [name for name in wanted if name not in header]:
+        raise DataError(
+            f"{file} has no column {missing[0]!r}; there are {', '.join(header)}. "
+            "Name the columns with file_column, label_column and std_column."
+        )
+    for number, cells in enumerate(table, 2):
+        if not cells:
+            continue
+        row: dict[str, Any] = dict(zip(header, cells, strict=False))
+        row["counts"] = [row.get(name) for name in COUNT_COLUMNS]
+        yield f"line {number}", row
+
+
+def _separator(header: str) -> str:
+    """The first separator that the header has; blanks if none."""
+    return next((each for each in (",", "\t", ";") if each in header), " ")
+
+
+def _label_column(config: DataConfig) -> str:
+    return config.label_column or _LABEL_COLUMNS.get(config.form, "label")
+
+
+def _path(row: dict[str, Any], config: DataConfig) -> Path:
+    name: str | None = row.get(config.file_column)
+    if not name:
+        raise _RowError("MALFORMED", f"no {config.file_column}")
+    path = config.images / name
+    return path if path.suffix else path.with_name(path.name + config.suffix)
+
+
+def _number(value: Any, what: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise _RowError("MALFORMED", f"{what} is {value!r}, not a number") from None
+    if not math.isfinite(number):
+        raise _RowError("OUT_OF_RANGE", f"{what} is {number}")
+    return number
+
+
+def _label(row: dict[str, Any], config: DataConfig) -> Sample:
+    column = _label_column(config)
+    label = _number(row.get(column), column)
+    if not label.is_integer():
+        raise _RowError("MALFORMED", f"{column} is {label}, not an integer; use the form scores")
+    return Sample(_path(row, config), label)
+
+
+def _mean(row: dict[str, Any], config: DataConfig) -> Sample:
+    column = _label_column(config)
+    mean, std = _number(row.get(column), column), None
+    if not config.lowest <= mean <= config.highest:
+        raise _RowError(
+            "OUT_OF_RANGE", f"{column} is {mean}, not in {config.lowest}…{config.highest}"
+        )
+    stretch = (VOTES[-1] - VOTES[0]) / (config.highest - config.lowest)
+    if config.std_column:
+        std = _number(row.get(config.std_column), config.std_column) * stretch
+        if std < 0:
+            raise _RowError("OUT_OF_RANGE", f"{config.std_column} is below 0")
+    return Sample(_path(row, config), VOTES[0] + (mean - config.lowest) * stretch, std=std)
+
+
+def _histogram(row: dict[str, Any], config: DataConfig) -> Sample:
+    counts = row.get("counts")
+    if not isinstance(counts, list) or len(counts) != VOTE_BINS:
+        raise _RowError("MALFORMED", f"{counts!r} is not {VOTE_BINS} counts")
+    votes = np.array([_number(count, "a count") for count in counts])
+    if votes.min() < 0 or votes.sum() <= 0:
+        raise _RowError("OUT_OF_RANGE", "counts below 0, or no vote at all")
+    shares = votes / votes.sum()
+    return Sample(
+        _path(row, config),
+        float(mean_opinion_score(shares)),
+        tuple(shares.tolist()),
+        float(standard_deviation(shares)),
+    )
