@@ -5,6 +5,8 @@
     python benchmarks/client.py overhead           microseconds of the SDK per image, no server
     python benchmarks/client.py memory             a million paths through one client
     python benchmarks/client.py shared-memory      the bytes in the request or beside it
+    python benchmarks/client.py drift PHOTO…       what shrinking before sending does to scores
+    python benchmarks/client.py encodings PHOTO…   ways to send PIL images and arrays
 
 A real Triton is started with `--model-repository` (by default the stand-in of the tests, which
 scores a checksum: the quicker the model, the more the client shows). Without photos, bytes of
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import itertools
 import os
 import queue
@@ -27,18 +30,20 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import tritonclient.grpc
 import tritonclient.utils.shared_memory as system_shared_memory
+from PIL import Image
 from tritonclient.grpc import service_pb2
 
 from iq_client import Client, LocalServer
 from iq_client.engine import Engine, chunks
-from iq_client.inputs import expand
+from iq_client.inputs import ArrayEncoding, encode_image, expand
 from iq_client.limit import InFlightLimit
 from iq_client.protocol import MODEL_NAME
+from iq_client.shrink import shrink
 from iq_client.transport import Call, Transport
 
 STUB = Path(__file__).parent.parent / "tests" / "client" / "stub_repository"
@@ -200,8 +205,7 @@ def shared_memory(server: LocalServer, paths: Sequence[str], arguments: argparse
 
     images = [Path(path).read_bytes() for path in paths[: arguments.batch_size]]
     array = np.array(images, np.object_).reshape(-1, 1)
-    payload = serialize_byte_tensor(array)
-    size = len(payload.item())
+    size = len(serialize_byte_tensor(array).item())
     region = system_shared_memory.create_shared_memory_region("images", "/iq_benchmark", size)
     try:
         with tritonclient.grpc.InferenceServerClient(server.url) as client:
@@ -213,7 +217,8 @@ def shared_memory(server: LocalServer, paths: Sequence[str], arguments: argparse
                 client.infer(MODEL_NAME, [tensor])
 
             def beside_it() -> None:
-                system_shared_memory.set_shared_memory_region(region, [array])
+                serialized = serialize_byte_tensor(array)
+                system_shared_memory.set_shared_memory_region(region, [serialized])
                 tensor = tritonclient.grpc.InferInput("IMAGE", [len(images), 1], "BYTES")
                 tensor.set_shared_memory("images", size)
                 client.infer(MODEL_NAME, [tensor])
@@ -232,12 +237,54 @@ def shared_memory(server: LocalServer, paths: Sequence[str], arguments: argparse
         system_shared_memory.destroy_shared_memory_region(region)
 
 
+def drift(server: LocalServer, paths: Sequence[str], arguments: argparse.Namespace) -> None:
+    """Mean scores of the same photos with and without `shrink_to`."""
+    with Client(server.url) as client:
+        full = client.score_images(paths, raise_on_error=True)
+    size = sum(Path(path).stat().st_size for path in paths)
+    means = [score.mean for score in full]
+    print(
+        f"{len(paths)} photos, {size / len(paths) / 1e6:.2f} MB each; their means have a standard"
+    )
+    print(f"deviation of {statistics.pstdev(means):.2f}")
+    print("shrink_to  mean |Δ|  largest |Δ|  MB each")
+    for side in (512, 768, 1024, 1536, 2048):
+        with Client(server.url, shrink_to=side) as client:
+            small = client.score_images(paths, raise_on_error=True)
+        moved = [abs(a.mean - b.mean) for a, b in zip(full, small, strict=True)]
+        sent = sum(len(shrink(Path(path).read_bytes(), side)) for path in paths)
+        print(
+            f"{side:9d}  {statistics.mean(moved):8.3f}  {max(moved):11.3f}  "
+            f"{sent / len(paths) / 1e6:7.2f}"
+        )
+
+
+def encodings(arguments: argparse.Namespace) -> None:
+    """Time to encode, and to decode again as the server does, and bytes, of photos at 2000x1600."""
+    pictures = []
+    for source in expand(arguments.photo):
+        with Image.open(io.BytesIO(source.load())) as image:
+            pictures.append(image.convert("RGB").resize((2000, 1600)))
+    print("encoding  encode ms  decode ms      MB")
+    for encoding in get_args(ArrayEncoding):
+        files: list[bytes] = []
+        spent = []
+        for action in (
+            lambda: files.extend(encode_image(picture, encoding) for picture in pictures),  # noqa: B023
+            lambda: [Image.open(io.BytesIO(data)).load() for data in files],  # noqa: B023
+        ):
+            spent.append(timed(action)[0] / len(pictures) * 1e3)
+        size = sum(map(len, files)) / len(files) / 1e6
+        print(f"{encoding:8s}  {spent[0]:9.1f}  {spent[1]:9.1f}  {size:6.2f}")
+
+
 @contextlib.contextmanager
 def photos(arguments: argparse.Namespace) -> Iterator[list[str]]:
     """The paths to send: those given, else files of `--size` bytes."""
     if arguments.photo:
         named = [source.name for source in expand(arguments.photo)]
-        yield list(itertools.islice(itertools.cycle(named), arguments.count))
+        repeated = itertools.islice(itertools.cycle(named), arguments.count)
+        yield named if arguments.benchmark == "drift" else list(repeated)
         return
     with tempfile.TemporaryDirectory() as folder:
         paths = []
@@ -259,6 +306,8 @@ def main() -> None:
         "memory": memory,
         "shared-memory": shared_memory,
         "overhead": overhead,
+        "drift": drift,
+        "encodings": encodings,
     }
     parser.add_argument("benchmark", choices=actions)
     parser.add_argument("photo", nargs="*", help="photos, folders or patterns to send")
@@ -269,10 +318,12 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--in-flight", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     print(f"# {' '.join(sys.argv)}")
-    if arguments.benchmark == "overhead":
-        overhead(arguments)
+    if arguments.benchmark in ("drift", "encodings") and not arguments.photo:
+        parser.error(f"{arguments.benchmark} needs photos")
+    if arguments.benchmark in ("overhead", "encodings"):
+        cast("Any", actions[arguments.benchmark])(arguments)
         return
     action = cast("Any", actions[arguments.benchmark])
     with LocalServer(arguments.model_repository) as server, photos(arguments) as paths:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import inspect
 import itertools
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -376,3 +378,13 @@ def test_a_cancelled_task_cancels_its_requests(stub_server: LocalServer) -> None
                 assert (await client.score_images(b"2"))[0].ok
 
     asyncio.run(scenario())
+
+
+def test_importing_loads_nothing_heavy() -> None:
+    """Seconds of gRPC, protobuf, numpy and Pillow are spent where they are used first."""
+    heavy = {"grpc", "numpy", "PIL", "tritonclient", "google", "click", "rich"}
+    program = f"import sys, iq_client; print(*({heavy!r} & sys.modules.keys()))"
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.split() == []
