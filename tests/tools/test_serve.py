@@ -165,6 +165,16 @@ def test_a_plan_that_cannot_be_trusted_is_not_served(
         _prepare(repository, photos, tmp_path, runtime="tensorrt")
 
 
+@pytest.mark.usefixtures("gpu", "trtexec")
+def test_a_cache_that_cannot_be_written_is_named(
+    repository: Path, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    start = _prepare(repository, photos, tmp_path)
+    assert start.config_name is None
+    assert "mount a volume there" in start.reason
+
+
 @pytest.mark.usefixtures("gpu")
 def test_an_old_tensorrt_is_named(
     repository: Path, photos: Path, programs: Path, tmp_path: Path

@@ -149,7 +149,13 @@ def cached_plan(
     plan = folder / PLAN_FILE
     if plan.is_file():
         return plan
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ContractError(
+            f"the cache {cache} cannot be written ({error}); mount a volume there that user "
+            f"{os.getuid()} may write to"
+        ) from error
     with _locked(folder / "lock"):
         if not plan.is_file():  # whoever held the lock may have built it
             options = PlanOptions(timing_cache=folder / "timing.cache")
