@@ -274,6 +274,19 @@ def test_the_deadline_of_a_call() -> None:
             assert codes_of(client.score_images(IMAGES[:10])) == {None}
 
 
+def test_closing_does_not_wait_for_patience() -> None:
+    """As after Ctrl-C: the call is not over, the client is closed all the same."""
+    with FaultyServer() as server:
+        patient = RetryPolicy(first_delay=300, max_delay=300)
+        with Client(server.url, batch_size=1, in_flight=1, retry=patient) as client:
+            scores = client.iter_scores(IMAGES)
+            assert next(scores).ok
+            server.fault = abort(grpc.StatusCode.UNAVAILABLE)
+            start = time.monotonic()
+        assert time.monotonic() - start < 60
+        scores.close()  # type: ignore[attr-defined]
+
+
 def test_timeouts_are_counted() -> None:
     with FaultyServer() as server:
         server.fault = lambda number, request, context: time.sleep(1)

@@ -62,6 +62,7 @@ class Engine:
         self._start_trace = start_trace
         self._max_request_bytes = max_request_bytes
         self._pool = ThreadPoolExecutor(limit.maximum + _READ_AHEAD, thread_name_prefix="iq-client")
+        self._calls: set[Pending] = set()
         self._id = uuid.uuid4().hex[:12]
         self._numbers = itertools.count(1)
 
@@ -71,7 +72,10 @@ class Engine:
         return self._limit.width + _READ_AHEAD
 
     def close(self) -> None:
-        """Ends the workers and closes the connections."""
+        """Cancels what is under way, ends the workers and closes the connections."""
+        # After Ctrl-C a call may still be held by the traceback: nobody else ends it.
+        for pending in list(self._calls):
+            pending.cancel()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self.transport.close()
 
@@ -86,9 +90,11 @@ class Engine:
         """
         trace = self._start_trace() if self._start_trace is not None else None
         pending = Pending(self, Call(deadline, trace), on_data)
+        self._calls.add(pending)
         try:
             yield pending
         finally:
+            self._calls.discard(pending)
             pending.cancel()
             if trace is not None:
                 trace.end(pending.submitted)
@@ -195,7 +201,7 @@ class Pending:
     def cancel(self) -> None:
         """Ends everything that nobody took."""
         self._call.cancel()
-        for future in self._futures:
+        for future in list(self._futures):
             future.cancel()
 
 
