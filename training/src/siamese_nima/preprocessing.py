@@ -148,12 +148,14 @@ def to_pixels(
         raise ValueError(
             f"interpolation is {interpolation!r}, not one of {', '.join(INTERPOLATIONS)}"
         )
-    orientation = _orientation(image)
     height, width = image_size
     # Resized as it lies in the file and turned afterwards: 224x224 pixels to turn, not millions.
-    size = (height, width) if orientation in _SWAPS_SIDES else (width, height)
+    size = (height, width) if _orientation(image) in _SWAPS_SIDES else (width, height)
     if interpolation == "bilinear":
         image.draft(None, (DCT_MARGIN * size[0], DCT_MARGIN * size[1]))
+    image.load()
+    orientation = _orientation(image)  # 1 now where Pillow turns by itself, which it does for TIFF
+    size = (height, width) if orientation in _SWAPS_SIDES else (width, height)
     profile = image.info.get("icc_profile")
     resized = _resizable(image).resize(size, INTERPOLATIONS[interpolation])
     if orientation in _TRANSPOSITIONS:
