@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.progress import track
+from rich.table import Table
 
-from siamese_nima.config import RunConfig, load_config
+from siamese_nima.config import RunConfig, load_config, read_config
 from siamese_nima.data.samples import FORMS
 from siamese_nima.errors import SiameseNimaError
 from siamese_nima.preprocessing import INTERPOLATIONS
@@ -101,6 +103,24 @@ def export(tower: str, weights: Path, output: Path, interpolation: str) -> None:
     click.echo(f"wrote {output}")
 
 
+_OVERRIDES = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key."
+)
+
+
+@main.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@_OVERRIDES
+@click.option("--resume", is_flag=True, help="Go on with the run in the output folder.")
+def train(config: Path, overrides: tuple[str, ...], resume: bool) -> None:
+    """Train a tower on votes and on pairs, as CONFIG says."""
+    from siamese_nima.training import TrainConfig, summary, train
+
+    chosen = read_config(TrainConfig, config, overrides)
+    position = train(chosen, resume=resume, console=Console(stderr=True))
+    click.echo(json.dumps(summary(position), indent=2))
+
+
 def _data_options(command: Callable[..., None]) -> Callable[..., None]:
     """Options that describe a set of labelled photos, one for each key of `DataConfig`."""
     for option in reversed(
@@ -164,6 +184,112 @@ def check(images: Path, json_file: Path | None, **options: Any) -> None:
         click.echo(f"{problem['where']}: {problem['code']}: {problem['text']}")
     click.echo(json.dumps(found, indent=2))
     inspection.require(config.max_bad_share)
+
+
+def _model_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option(
+            "--interpolation",
+            type=click.Choice(list(INTERPOLATIONS)),
+            default="bilinear",
+            show_default=True,
+            help="How photos are resized; for weight files only.",
+        ),
+        click.option("--tower", default="", help="Name in the registry; for weight files only."),
+        click.option(
+            "--model",
+            required=True,
+            help="Weight file, SavedModel folder, .onnx file or grpc://HOST:PORT.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@main.command()
+@_IMAGES
+@_model_options
+@click.option("--file", type=click.Path(path_type=Path), help="Names; default: every photo.")
+@click.option("--separator", default="", help="Between columns; found out if not given.")
+@click.option("--file-column", default="file_name", show_default=True)
+@click.option("--suffix", default=".jpg", help="Added to names without one.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="CSV; default: stdout.")
+def predict(
+    images: Path,
+    model: str,
+    tower: str,
+    interpolation: str,
+    output: Path | None,
+    file: Path | None,
+    **options: str,
+) -> None:
+    """Score the photos of IMAGES that FILE names, and rank them, as CSV.
+
+    Fails, after it wrote the others, if a photo could not be scored.
+    """
+    from siamese_nima.data import DataConfig
+    from siamese_nima.data.tables import read_names
+    from siamese_nima.photos import find_photos
+    from siamese_nima.prediction import predict, write_predictions
+    from siamese_nima.scoring import open_scorer
+
+    if file is None:
+        paths = find_photos([images])
+    else:
+        paths = read_names(DataConfig("labels", images, file, **options))  # type: ignore[arg-type]
+    scorer = open_scorer(model, tower=tower, interpolation=interpolation)
+    predictions = predict(paths, scorer, _track)
+    if output is None:
+        write_predictions(predictions, sys.stdout)
+    else:
+        with output.open("w", newline="") as table:
+            write_predictions(predictions, table)
+    if failed := sum(bool(each.error) for each in predictions):
+        raise click.ClickException(f"{failed} of {len(predictions)} photos could not be scored")
+
+
+@main.command()
+@_IMAGES
+@_model_options
+@_data_options
+@click.option("--resamples", default=200, show_default=True, help="Of the bootstrap.")
+@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@_JSON
+def evaluate(
+    images: Path,
+    model: str,
+    tower: str,
+    interpolation: str,
+    resamples: int,
+    seed: int,
+    json_file: Path | None,
+    **options: Any,
+) -> None:
+    """Compare a model's scores with the labels of the photos under IMAGES."""
+    from siamese_nima.agreement import agreement
+    from siamese_nima.data import DataConfig, inspect
+    from siamese_nima.prediction import score_samples
+    from siamese_nima.scoring import open_scorer
+
+    scorer = open_scorer(model, tower=tower, interpolation=interpolation)
+    config = DataConfig(images=images, **options)
+    inspection = inspect(config, _track)
+    inspection.require(config.max_bad_share)
+    distributions = score_samples(inspection.samples, scorer, _track)
+    metrics = agreement(inspection.samples, distributions, resamples=resamples, seed=seed)
+    table = Table("metric", "value", "95 % interval", "n", title=f"{model} on {images}")
+    for name, metric in metrics.items():
+        interval = f"{metric.low:.4f} – {metric.high:.4f}"
+        table.add_row(name, f"{metric.value:.4f}", interval, str(metric.count))
+    Console().print(table)
+    if json_file:
+        found = {
+            "model": model,
+            "images": str(images),
+            "bad_share": inspection.bad_share,
+            "metrics": {name: metric.to_dict() for name, metric in metrics.items()},
+        }
+        json_file.write_text(json.dumps(found, indent=2) + "\n")
 
 
 def _report(metrics: dict[str, Any], path: Path) -> None:
