@@ -1,5 +1,7 @@
+import importlib
 import io
 import os
+import signal
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -11,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
+from iq_client.cli.run import Outcome
 from iq_client.groups import Fingerprint, bursts, fingerprint, group_images
+from iq_client.inputs import InputOptions
 from iq_client.results import ImageError, Score
 
 START = datetime(2026, 5, 1, 12, 0, 0)
@@ -250,3 +254,28 @@ def test_the_default_distances_on_real_photos():
     assert within(8, others) == 0
     assert within(18, shots) >= 0.98
     assert within(18, others) <= 0.002
+
+
+def test_ctrl_c_while_hashing_groups_what_was_hashed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = importlib.import_module("iq_client.cli.groups")
+    outcome = Outcome()
+
+    def interrupting(data: bytes) -> Fingerprint:
+        if data == b"3":
+            os.kill(os.getpid(), signal.SIGINT)
+        return Fingerprint(None, int(data))
+
+    monkeypatch.setattr(command, "fingerprint", interrupting)
+    scores = []
+    for number in range(200):
+        path = tmp_path / f"{number}.jpg"
+        path.write_text(str(number))
+        scores.append(Score(str(path), 5.0, 1.0, (0.1,) * 10))
+    found = command._fingerprints(scores, InputOptions(), outcome)
+    assert outcome.exit_code == 130
+    assert len(found) == len(scores)
+    hashed = [each.hash for each in found if each.hash is not None]
+    assert hashed == list(range(len(hashed)))
+    assert len(hashed) < len(scores)

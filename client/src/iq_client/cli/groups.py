@@ -35,6 +35,8 @@ from iq_client.groups import (
 from iq_client.inputs import InputOptions, expand
 from iq_client.results import Group, Score
 
+_UNKNOWN = Fingerprint(None, None)
+
 
 @click.command(cls=SectionedCommand)
 @paths_argument
@@ -102,7 +104,8 @@ def groups(
         run.scores(client, paths, options=options, kept=earlier, outcome=outcome) as found,
     ):
         scores = list(found)
-    found_groups = group_images(scores, _fingerprints(scores, options), grouping=grouping)
+    fingerprints = _fingerprints(scores, options, outcome)
+    found_groups = group_images(scores, fingerprints, grouping=grouping)
     _write(found_groups, output)
     if html is not None:
         write_html(html, found_groups, options)
@@ -120,27 +123,33 @@ def _write(groups: list[Group], output: OutputOptions) -> None:
             write({"group": number, **row.to_dict()})
 
 
-def _fingerprints(scores: list[Score], options: InputOptions) -> list[Fingerprint]:
-    """A fingerprint for each score."""
+def _fingerprints(
+    scores: list[Score], options: InputOptions, outcome: run.Outcome
+) -> list[Fingerprint]:
+    """A fingerprint for each score; one that says nothing for those that Ctrl-C left out."""
 
     def one(score: Score) -> Fingerprint:
         if not score.ok:
-            return Fingerprint(None, None)
+            return _UNKNOWN
         (source,) = expand(score.source, options)
         try:
             return fingerprint(source.load())
         except InputError:  # gone since it was scored
-            return Fingerprint(None, None)
+            return _UNKNOWN
 
     found = []
+    hashing = run.Outcome()  # its own: Ctrl-C while scoring does not leave out the hashing
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
+        run.until_interrupted(pool.map(one, scores), hashing) as rest,
         run.progress("hashing", lambda: len(scores)) as advance,
     ):
-        for each in pool.map(one, scores):
+        for each in rest:
             advance()
             found.append(each)
-    return found
+        pool.shutdown(cancel_futures=True)
+    outcome.interrupted |= hashing.interrupted
+    return found + [_UNKNOWN] * (len(scores) - len(found))
 
 
 def _require_imagehash() -> None:
