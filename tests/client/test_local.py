@@ -104,6 +104,8 @@ def start_script(stub_repository: Path, then: str) -> tuple[subprocess.Popen[str
         stderr=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        # A shell's background job ignores SIGINT, and what it starts inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert script.stdout is not None
     pid, _, log = script.stdout.readline().strip().partition(" ")

@@ -156,8 +156,10 @@ def test_one_corrupt_image_leaves_the_others_scored(
     assert [score.error.code if score.error else "" for score in mixed] == [
         "", "EMPTY", "", "UNREADABLE", "UNREADABLE", "",
     ]  # fmt: skip
-    assert [s.distribution for s in mixed if s.ok] == pytest.approx(
-        [s.distribution for s in alone], abs=1e-5
+    np.testing.assert_allclose(
+        [score.distribution for score in mixed if score.ok],
+        [score.distribution for score in alone],
+        atol=1e-5,
     )
 
 
