@@ -206,6 +206,23 @@ def test_metrics_and_http_and_a_log_file_on_wish(stub_repository: Path, tmp_path
     assert "tritonserver" in log.read_text()
 
 
+def test_ready_means_that_every_port_accepts(
+    stub_repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accepts = local_module._accepts
+    asked: list[int] = []
+
+    def late(host: str, port: int) -> bool:
+        asked.append(port)
+        return len(asked) > 3 and accepts(host, port)
+
+    monkeypatch.setattr(local_module, "_accepts", late)
+    with LocalServer(stub_repository, http_port=0, metrics_port=0) as server:
+        ports = {int(url.rpartition(":")[2]) for url in (server.url, server.http_url)}
+    assert len(asked) > 3
+    assert ports < set(asked)
+
+
 def test_http_is_off_by_itself(stub_server: LocalServer) -> None:
     with pytest.raises(LocalServerError, match="http_port"):
         _ = stub_server.http_url

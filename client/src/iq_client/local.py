@@ -271,7 +271,7 @@ class LocalServer:
                      for name, port in self._ports.items()}  # fmt: skip
             try:
                 self._launch(ports)
-                self._await_ready()
+                self._await_ready(ports)
             except BaseException as error:
                 log = self._log_tail()
                 self.stop()
@@ -391,16 +391,18 @@ class LocalServer:
         _prepend(environment, "PATH", [str(python)])
         return environment
 
-    def _await_ready(self) -> None:
-        awaited = [_LISTENS[name] for name, port in self._ports.items() if port is not None]
-        # Triton opens its ports after every model is loaded, and says so in its log. The log, not a
-        # connection: with mTLS only the server's clients can connect, and a port that another
-        # process was faster to take would answer as well.
+    def _await_ready(self, ports: Mapping[str, int | None]) -> None:
+        opened = {name: port for name, port in ports.items() if port is not None}
+        # Triton opens its ports after every model is loaded, and says so in its log. The log first:
+        # a port that another process was faster to take would accept connections as well. Then the
+        # ports: Triton says that it serves metrics a moment before it does.
         deadline = time.monotonic() + self._startup_timeout
         assert self._process is not None
         while time.monotonic() < deadline:
             log = self._log()
-            if all(line in log for line in awaited):
+            if all(_LISTENS[name] in log for name in opened) and all(
+                _accepts(self._host, port) for port in opened.values()
+            ):
                 return
             if self._process.poll() is not None:
                 raise LocalServerError(
@@ -438,6 +440,15 @@ def _free_port(host: str) -> int:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _accepts(host: str, port: int) -> bool:
+    """Whether something accepts connections there."""
+    try:
+        socket.create_connection((host, port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
 
 
 def _prepend(environment: dict[str, str], name: str, values: list[str]) -> None:
