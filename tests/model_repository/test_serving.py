@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import shutil
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -165,24 +163,6 @@ def test_priorities_are_accepted(
     for priority in (0, 1, 2):
         result = client.infer("nima", [_input([_photo(1)])], priority=priority)
         assert result.as_numpy("ERROR")[0, 0] == b""
-
-
-def test_metrics_count_images_by_code(
-    client: triton.InferenceServerClient, server: LocalServer
-) -> None:
-    def count() -> dict[str, int]:
-        with urllib.request.urlopen(server.metrics_url) as response:
-            text = response.read().decode()
-        return {
-            code: int(number)
-            for code, number in re.findall(r'^iq_images_total{code="(\w+)"} (\d+)$', text, re.M)
-        }
-
-    _score(client, [b"", _photo(1)])  # a code has no series before it was seen
-    before = count()
-    _score(client, [_photo(1), b"", b"", _photo(2), _photo(3)])
-    after = count()
-    assert {code: after[code] - before[code] for code in ("OK", "EMPTY")} == {"OK": 3, "EMPTY": 2}
 
 
 def test_packages_beside_the_model_are_found(model_repository: Path, tmp_path: Path) -> None:

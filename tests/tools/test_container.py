@@ -78,4 +78,3 @@ def test_the_dashboard_asks_for_metrics_that_the_server_has(server: LocalServer)
         offered = set(re.findall(r"^# TYPE (\w+) ", response.read().decode(), re.M))
     # The GPU's metrics exist only where there is one.
     assert {name for name in asked if not name.startswith("nv_gpu_")} <= offered
-    assert "iq_images_total" in asked

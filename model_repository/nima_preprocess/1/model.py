@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,6 @@ else:  # the copy that lies beside this file
     from preprocessing import PREPROCESSING_VERSION, ImageError, Limits, load_pixels
 
 TOWER_FILE = Path("nima_tower") / "tower.json"
-READ = "OK"
 
 
 class TritonPythonModel:
@@ -68,12 +66,6 @@ class TritonPythonModel:
             max_bytes=int(parameters["max_bytes"]), max_pixels=int(parameters["max_pixels"])
         )
         threads = int(parameters["threads"]) or len(os.sched_getaffinity(0))
-        self._images = pb_utils.MetricFamily(
-            name="iq_images_total",
-            description="Images that were asked for, by the code of their ERROR",
-            kind=pb_utils.MetricFamily.COUNTER,
-        )
-        self._counters: dict[str, Any] = {}
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -97,7 +89,6 @@ class TritonPythonModel:
             batches.append(pixels)
             pending.append(results)
         errors = [[result.result() for result in results] for results in pending]
-        self._count(errors)
         return [self._respond(pixels, texts) for pixels, texts in zip(batches, errors, strict=True)]
 
     def finalize(self) -> None:
@@ -116,13 +107,6 @@ class TritonPythonModel:
         except ImageError as error:
             return str(error)
         return ""
-
-    def _count(self, errors: list[list[str]]) -> None:
-        codes = Counter(text.partition(":")[0] or READ for texts in errors for text in texts)
-        for code, number in codes.items():
-            if code not in self._counters:
-                self._counters[code] = self._images.Metric(labels={"code": code})
-            self._counters[code].increment(number)
 
     @staticmethod
     def _respond(pixels: npt.NDArray[np.uint8], errors: list[str]) -> Any:
