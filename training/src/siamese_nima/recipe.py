@@ -13,7 +13,7 @@ from keras import ops
 
 from siamese_nima import losses
 from siamese_nima.config import RunConfig, Stage, to_toml
-from siamese_nima.distortions import DISTORTIONS
+from siamese_nima.distortions import DISTORTIONS, LEVELS
 from siamese_nima.evaluation import Report, report
 from siamese_nima.features import (
     FeatureSet,
@@ -24,6 +24,7 @@ from siamese_nima.features import (
 )
 from siamese_nima.photos import find_photos, split_by_content
 from siamese_nima.towers import build_tower, get_tower
+from siamese_nima.towers.freezing import freeze
 from siamese_nima.views import UNDISTORTED, View, evaluation_views, training_views
 from siamese_nima.weights import load_weights, save_weights
 
@@ -67,7 +68,7 @@ def prepare(config: RunConfig, progress: Progress) -> None:
         (
             "held_out",
             evaluation_views(held_out, seed=config.seed),
-            len(held_out) * (1 + len(kinds) * 4),
+            len(held_out) * (1 + len(kinds) * len(LEVELS)),
         ),
         (
             "train",
@@ -133,14 +134,9 @@ def _predict(model: keras.Model, features: npt.NDArray[Any]) -> npt.NDArray[Any]
 
 
 def _learning_part(student: keras.Model, config: RunConfig) -> keras.Model:
-    """What lies above the frozen layers, its batch normalisation kept in inference mode.
-
-    ImageNet's statistics stay: a small set of photos gives worse ones.
-    """
+    """What lies above the frozen layers, its batch normalisation kept in inference mode."""
     rest = tower_part(student, after=freeze_layer(config))
-    for layer in rest.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = False
+    freeze(rest, 0)
     return rest
 
 
