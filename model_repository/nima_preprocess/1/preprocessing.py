@@ -49,7 +49,7 @@ _TRANSPOSITIONS: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SWAPS_SIDES: Final = frozenset({5, 6, 7, 8})
+SWAPS_SIDES: Final = frozenset({5, 6, 7, 8})
 _SRGB: Final = ImageCms.createProfile("sRGB")
 
 # `Limits` decides what is too large, with a code of its own; Pillow's global guard only warns.
@@ -105,6 +105,30 @@ def load_pixels(
     Raises:
         ImageError: The file is empty, unreadable, too large or of a kind that is not served.
     """
+    image = open_image(data, limits)
+    try:
+        return to_pixels(image, image_size=image_size, interpolation=interpolation)
+    except ImageError:
+        raise
+    except MemoryError as error:
+        raise ImageError("TOO_LARGE", "not enough memory to decode it") from error
+    except Exception as error:  # decoders raise whatever the damage leads them to
+        raise ImageError("UNREADABLE", f"damaged {image.format}: {error}") from error
+
+
+def open_image(data: bytes, limits: Limits = Limits()) -> Image.Image:
+    """Reads an image file's header, and refuses what is not to be decoded.
+
+    Args:
+        data: The file's bytes.
+        limits: What to refuse.
+
+    Returns:
+        The picture, not loaded yet.
+
+    Raises:
+        ImageError: As `load_pixels`, as far as the header tells.
+    """
     if not data:
         raise ImageError("EMPTY", "the file has no bytes")
     if len(data) > limits.max_bytes:
@@ -117,14 +141,7 @@ def load_pixels(
             "TOO_LARGE",
             f"{image.width}x{image.height} pixels, more than the limit of {limits.max_pixels}",
         )
-    try:
-        return to_pixels(image, image_size=image_size, interpolation=interpolation)
-    except ImageError:
-        raise
-    except MemoryError as error:
-        raise ImageError("TOO_LARGE", "not enough memory to decode it") from error
-    except Exception as error:  # decoders raise whatever the damage leads them to
-        raise ImageError("UNREADABLE", f"damaged {image.format}: {error}") from error
+    return image
 
 
 def to_pixels(
@@ -150,20 +167,20 @@ def to_pixels(
         )
     height, width = image_size
     # Resized as it lies in the file and turned afterwards: 224x224 pixels to turn, not millions.
-    size = (height, width) if _orientation(image) in _SWAPS_SIDES else (width, height)
+    size = (height, width) if orientation(image) in SWAPS_SIDES else (width, height)
     if interpolation == "bilinear":
         image.draft(None, (DCT_MARGIN * size[0], DCT_MARGIN * size[1]))
     image.load()
-    orientation = _orientation(image)  # 1 now where Pillow turns by itself, which it does for TIFF
-    size = (height, width) if orientation in _SWAPS_SIDES else (width, height)
+    turn = orientation(image)  # 1 now where Pillow turns by itself, which it does for TIFF
+    size = (height, width) if turn in SWAPS_SIDES else (width, height)
     profile = image.info.get("icc_profile")
     resized = _resizable(image).resize(size, INTERPOLATIONS[interpolation])
-    if orientation in _TRANSPOSITIONS:
-        resized = resized.transpose(_TRANSPOSITIONS[orientation])
+    if turn in _TRANSPOSITIONS:
+        resized = resized.transpose(_TRANSPOSITIONS[turn])
     if resized.mode == "RGBA":
         white = Image.new("RGBA", resized.size, "white")
         resized = Image.alpha_composite(white, resized).convert("RGB")
-    return np.asarray(_to_srgb(resized, profile))
+    return np.asarray(to_srgb(resized, profile))
 
 
 def _open(data: bytes) -> Image.Image:
@@ -181,7 +198,7 @@ def _open(data: bytes) -> Image.Image:
     raise ImageError("UNSUPPORTED", f"{kind} files are not served; convert to JPEG or PNG")
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 where there is none or the EXIF block is damaged."""
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
@@ -204,15 +221,25 @@ def _resizable(image: Image.Image) -> Image.Image:
     raise ImageError("UNSUPPORTED", f"colour mode {mode} is not served; convert to 8-bit RGB")
 
 
-def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+def foreign_profile(profile: bytes | None) -> ImageCms.ImageCmsProfile | None:
+    """An embedded colour profile, where it can be read and is not sRGB."""
+    if not profile:
+        return None
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    except (ImageCms.PyCMSError, OSError):
+        return None  # viewers show a picture with a damaged profile as sRGB; so does the score
+    return None if "srgb" in (source.profile.profile_description or "").lower() else source
+
+
+def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Converts to sRGB by the embedded profile, where there is a usable one."""
-    if profile:
+    source = foreign_profile(profile)
+    if source is not None:
         try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if "srgb" not in (source.profile.profile_description or "").lower():
-                converted = ImageCms.profileToProfile(image, source, _SRGB, outputMode="RGB")
-                if converted is not None:
-                    return converted
+            converted = ImageCms.profileToProfile(image, source, _SRGB, outputMode="RGB")
+            if converted is not None:
+                return converted
         except (ImageCms.PyCMSError, OSError):
-            pass  # viewers show a picture with a damaged profile as sRGB; so does the score
+            pass  # a profile of another kind of picture, such as CMYK's in an RGB file
     return image if image.mode == "RGB" else image.convert("RGB")
