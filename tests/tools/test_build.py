@@ -48,7 +48,7 @@ def test_weights_become_a_repository(
     assert status == 0, output
     arguments = asked.read_text().splitlines()
     assert arguments[:7] == [
-        "export", "--tower", "tiny", "--weights", str(weights), "--interpolation", "nearest",
+        "export", "--weights", str(weights), "--tower", "tiny", "--interpolation", "nearest",
     ]  # fmt: skip
     written = tmp_path / "repository" / "nima_tower"
     tower = read_tower(written / "1" / "model.onnx")

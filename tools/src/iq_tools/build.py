@@ -17,20 +17,21 @@ _LINES_OF_AN_ERROR: Final = 10
 
 
 def build_repository(
-    tower: str,
-    weights: Path,
+    tower: str | None,
+    weights: str,
     output: Path,
     *,
-    interpolation: str,
+    interpolation: str | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
     """Exports a tower of the registry, converts it and lays it into a repository.
 
     Args:
-        tower: Its name in the registry.
-        weights: A weight file that fits it.
+        tower: Its name in the registry; None for what is known of the weights.
+        weights: A weight file that fits it, or the name of one that was fetched.
         output: The repository's folder.
-        interpolation: How the server resizes: `bilinear` or `nearest`.
+        interpolation: How the server resizes: `bilinear` or `nearest`; None for what is known of
+            the weights.
         report: Receives a line before each step.
 
     Returns:
@@ -44,7 +45,7 @@ def build_repository(
 
     with tempfile.TemporaryDirectory() as name:
         saved_model, onnx_file = Path(name, "saved_model"), Path(name, ONNX_FILE)
-        report(f"{_EXPORTER} export {tower}")
+        report(f"{_EXPORTER} export --weights {weights}")
         _export(tower, weights, saved_model, interpolation)
         report("convert to ONNX and compare")
         difference = convert(saved_model, onnx_file)
@@ -52,20 +53,21 @@ def build_repository(
         return write_repository(onnx_file, output)
 
 
-def _export(tower: str, weights: Path, output: Path, interpolation: str) -> None:
+def _export(tower: str | None, weights: str, output: Path, interpolation: str | None) -> None:
     # The rooms meet in files and commands, not in imports.
     beside = Path(sys.executable).with_name(_EXPORTER)
     program = shutil.which(_EXPORTER) or (str(beside) if beside.is_file() else None)
     if program is None:
         raise ContractError(f"{_EXPORTER} is not installed, which exports towers")
+    chosen = {"--tower": tower, "--interpolation": interpolation}
+    options = [part for option, value in chosen.items() if value for part in (option, value)]
     done = subprocess.run(
-        [program, "export", "--tower", tower, "--weights", str(weights),
-         "--interpolation", interpolation, "--output", str(output)],
+        [program, "export", "--weights", weights, *options, "--output", str(output)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-    )  # fmt: skip
+    )
     if done.returncode:
         tail = "\n".join(done.stdout.splitlines()[-_LINES_OF_AN_ERROR:])
         raise ContractError(f"{_EXPORTER} export failed with status {done.returncode}:\n{tail}")

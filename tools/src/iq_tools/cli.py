@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +17,9 @@ from iq_tools.files import write_atomically
 from iq_tools.perf import MODELS
 from iq_tools.plan import PlanOptions
 from iq_tools.serve import RUNTIMES, prepare, start
+
+if TYPE_CHECKING:
+    from click._termui_impl import ProgressBar
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -64,17 +70,20 @@ def repository_command(onnx_file: Path, output: Path, preprocessing: Path | None
 
 
 @main.command("build")
-@click.option("--tower", required=True, help="Name in the registry of siamese-nima.")
-@click.option("--weights", type=_FILE, required=True, help="A weight file that fits it.")
+@click.option(
+    "--tower", help="Name in the registry of siamese-nima; default: what is known of the weights."
+)
+@click.option(
+    "--weights", required=True, help="A weight file that fits it, or a name that was fetched."
+)
 @click.option("--output", type=_NEW_FOLDER, default=Path("model_repository"), show_default=True)
 @click.option(
     "--interpolation",
     type=click.Choice(INTERPOLATIONS),
-    default="bilinear",
-    show_default=True,
-    help="How the server resizes; towers trained with Keras' load_img want nearest.",
+    help="How the server resizes; default: what is known of the weights, else bilinear. Towers "
+    "trained with Keras' load_img want nearest.",
 )
-def build_command(tower: str, weights: Path, output: Path, interpolation: str) -> None:
+def build_command(tower: str | None, weights: str, output: Path, interpolation: str | None) -> None:
     """Make a model repository from a tower's weights in one step."""
     from iq_tools.build import build_repository
 
@@ -86,6 +95,62 @@ def build_command(tower: str, weights: Path, output: Path, interpolation: str) -
         report=lambda line: click.echo(line, err=True),
     ):
         click.echo(output / path)
+
+
+@contextmanager
+def _bytes_bar(label: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar that appears with the first bytes."""
+    with ExitStack() as stack:
+        bars: list[ProgressBar[int]] = []
+
+        def show(done: int, total: int | None) -> None:
+            if not bars:
+                bar = click.progressbar(length=total or 0, label=label, file=sys.stderr)
+                bars.append(stack.enter_context(bar))
+            bars[0].update(done - bars[0].pos)
+
+        yield show
+
+
+@main.group("weights")
+def weights_group() -> None:
+    """Published weights, downloaded once into the user's cache folder."""
+
+
+@weights_group.command("fetch")
+@click.argument("name")
+@click.option("--sha256", help="The sum the file has to have; default: the one that is known.")
+@click.option("--output", type=_NEW_FILE, help="Where to; default: the cache folder.")
+def fetch_command(name: str, sha256: str | None, output: Path | None) -> None:
+    """Download NAME, one of `iq-tools weights list` or an https address of an HDF5 file."""
+    from iq_tools.download import DownloadError
+    from iq_tools.weights import fetch, find_source
+
+    try:
+        source, path = find_source(name)
+        with _bytes_bar(name) as show:
+            fetched = fetch(source, output or path, sha256=sha256, progress=show)
+    except DownloadError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+    except KeyboardInterrupt:
+        click.echo("stopped; the same command goes on from here", err=True)
+        raise SystemExit(130) from None
+    known = "as it should be" if fetched.pinned else "compared with nothing: no sum is known for it"
+    click.echo(fetched.path)
+    click.echo(f"sha256 {fetched.sha256}, {known}", err=True)
+
+
+@weights_group.command("list")
+def list_command() -> None:
+    """Show the names, whose weights they are, and which are in the cache folder."""
+    from iq_tools.weights import SOURCES, find_source
+
+    for name, source in SOURCES.items():
+        path = find_source(name)[1]
+        where = path if path.exists() else source.url
+        click.echo(f"{name:28}  {source.tower:20}  {where}")
 
 
 @main.command("plan")
