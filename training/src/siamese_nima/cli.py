@@ -80,26 +80,22 @@ def tune(config: RunConfig) -> None:
 
 
 @main.command()
-@click.option("--tower", required=True, help="Name in the registry.")
-@click.option("--weights", required=True, type=click.Path(path_type=Path), help="Weight file.")
+@click.option("--tower", default="", help="Name in the registry; default: what the weights say.")
+@click.option("--weights", required=True, help="Weight file, or the name of a fetched one.")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder.")
 @click.option(
     "--interpolation",
     type=click.Choice(list(INTERPOLATIONS)),
-    default="bilinear",
-    show_default=True,
-    help="How the server resizes; towers trained elsewhere with Keras' load_img want nearest.",
+    help="How the server resizes; default: what the weights say, else bilinear. Towers trained "
+    "elsewhere with Keras' load_img want nearest.",
 )
-def export(tower: str, weights: Path, output: Path, interpolation: str) -> None:
+def export(tower: str, weights: str, output: Path, interpolation: str | None) -> None:
     """Write a tower as a SavedModel."""
     from siamese_nima.export import export_saved_model
-    from siamese_nima.towers import build_tower, get_tower
-    from siamese_nima.weights import load_weights
+    from siamese_nima.weights import load_tower
 
-    chosen = get_tower(tower)
-    model = build_tower(chosen)
-    load_weights(model, weights)
-    export_saved_model(chosen, model, output, interpolation=interpolation)
+    loaded = load_tower(weights, tower=tower, interpolation=interpolation or "")
+    export_saved_model(loaded.tower, loaded.model, output, interpolation=loaded.interpolation)
     click.echo(f"wrote {output}")
 
 
@@ -191,15 +187,21 @@ def _model_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--interpolation",
             type=click.Choice(list(INTERPOLATIONS)),
-            default="bilinear",
-            show_default=True,
-            help="How photos are resized; for weight files only.",
+            help="How photos are resized; for weight files only. Default: what the file's record "
+            "says, else bilinear.",
         ),
-        click.option("--tower", default="", help="Name in the registry; for weight files only."),
+        click.option(
+            "--tower",
+            default="",
+            help="Name in the registry; for weight files without a record only.",
+        ),
         click.option(
             "--model",
+            "--weights",
+            "model",
             required=True,
-            help="Weight file, SavedModel folder, .onnx file or grpc://HOST:PORT.",
+            help="Weight file or the name of a fetched one, SavedModel folder, .onnx file or "
+            "grpc://HOST:PORT.",
         ),
     ):
         command = option(command)
@@ -218,7 +220,7 @@ def predict(
     images: Path,
     model: str,
     tower: str,
-    interpolation: str,
+    interpolation: str | None,
     output: Path | None,
     file: Path | None,
     **options: str,
@@ -237,7 +239,7 @@ def predict(
         paths = find_photos([images])
     else:
         paths = read_names(DataConfig("labels", images, file, **options))  # type: ignore[arg-type]
-    scorer = open_scorer(model, tower=tower, interpolation=interpolation)
+    scorer = open_scorer(model, tower=tower, interpolation=interpolation or "")
     predictions = predict(paths, scorer, _track)
     if output is None:
         write_predictions(predictions, sys.stdout)
@@ -259,7 +261,7 @@ def evaluate(
     images: Path,
     model: str,
     tower: str,
-    interpolation: str,
+    interpolation: str | None,
     resamples: int,
     seed: int,
     json_file: Path | None,
@@ -271,7 +273,7 @@ def evaluate(
     from siamese_nima.prediction import score_samples
     from siamese_nima.scoring import open_scorer
 
-    scorer = open_scorer(model, tower=tower, interpolation=interpolation)
+    scorer = open_scorer(model, tower=tower, interpolation=interpolation or "")
     config = DataConfig(images=images, **options)
     inspection = inspect(config, _track)
     inspection.require(config.max_bad_share)

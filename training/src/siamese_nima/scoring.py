@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from siamese_nima.distribution import VOTE_BINS
-from siamese_nima.errors import ConfigError
+from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.preprocessing import ImageError, load_pixels
+from siamese_nima.weight_files import SUFFIXES, find_weights
 
 Floats = npt.NDArray[np.float32]
 
@@ -38,14 +39,16 @@ class Scored:
 Scorer = Callable[[Sequence[bytes]], Scored]
 
 
-def open_scorer(model: str, *, tower: str = "", interpolation: str = "bilinear") -> Scorer:
+def open_scorer(model: str | Path, *, tower: str = "", interpolation: str = "") -> Scorer:
     """Opens whatever scores.
 
     Args:
-        model: A weight file (`.h5`, `.hdf5`), a folder with a SavedModel, an `.onnx` file, or
+        model: A weight file (`.h5`, `.hdf5`) or the name of a published one (see
+            `weight_files.find_weights`), a folder with a SavedModel, an `.onnx` file, or
             `grpc://HOST:PORT` of a server.
         tower: Name in the registry; for weight files only.
-        interpolation: How photos are resized; for weight files only, the others say it themselves.
+        interpolation: How photos are resized, see `weights.load_tower`; for weight files only, the
+            others say it themselves.
 
     Returns:
         From the bytes of N files to their scores.
@@ -54,19 +57,23 @@ def open_scorer(model: str, *, tower: str = "", interpolation: str = "bilinear")
         ConfigError: The model is of no such kind, or a weight file comes without a tower.
         WeightsError: The weight file does not fit the tower.
     """
-    if model.startswith(URL_SCHEME):
-        return _served(model.removeprefix(URL_SCHEME))
+    if str(model).startswith(URL_SCHEME):
+        return _served(str(model).removeprefix(URL_SCHEME))
     path = Path(model).expanduser()
-    if path.suffix.lower() in (".h5", ".hdf5"):
-        return _weights(path, tower, interpolation)
     if (path / "saved_model.pb").is_file():
         return _saved_model(path)
     if path.suffix.lower() == ".onnx" and path.is_file():
         return _onnx(path)
-    raise ConfigError(
-        f"{model} is no weight file (.h5, .hdf5), SavedModel folder, .onnx file "
-        f"or {URL_SCHEME}HOST:PORT"
-    )
+    if path.suffix.lower() in SUFFIXES:
+        return _weights(model, tower, interpolation)
+    try:
+        file = find_weights(model).path
+    except WeightsError as error:
+        raise ConfigError(
+            f"{model} is no weight file ({', '.join(SUFFIXES)}), SavedModel folder, .onnx file or "
+            f"{URL_SCHEME}HOST:PORT: {error}"
+        ) from error
+    return _weights(file, tower, interpolation)
 
 
 def _decoded(
@@ -92,20 +99,16 @@ def _decoded(
     return score
 
 
-def _weights(path: Path, name: str, interpolation: str) -> Scorer:
-    from siamese_nima.towers import build_tower, get_tower
-    from siamese_nima.weights import load_weights
+def _weights(name: str | Path, tower: str, interpolation: str) -> Scorer:
+    from siamese_nima.weights import load_tower
 
-    if not name:
-        raise ConfigError(f"{path} holds weights only: say whose with --tower")
-    tower = get_tower(name)
-    model = build_tower(tower)
-    load_weights(model, path)
+    loaded = load_tower(name, tower=tower, interpolation=interpolation)
 
     def predict(pixels: npt.NDArray[np.uint8]) -> Floats:
-        return np.asarray(model.predict_on_batch(tower.normalise(pixels.astype(np.float32))))
+        normalised = loaded.tower.normalise(pixels.astype(np.float32))
+        return np.asarray(loaded.model.predict_on_batch(normalised))
 
-    return _decoded(predict, tower.image_size, interpolation)
+    return _decoded(predict, loaded.tower.image_size, loaded.interpolation)
 
 
 def _saved_model(path: Path) -> Scorer:

@@ -6,6 +6,7 @@ The layout is that of Keras 2's `save_weights` (HDF5; the root's `layer_names`, 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -14,9 +15,10 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from siamese_nima.errors import WeightsError
+from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.towers.naming import counted_from_one
-from siamese_nima.towers.registry import HEAD_LAYER
+from siamese_nima.towers.registry import HEAD_LAYER, Tower, build_tower, get_tower
+from siamese_nima.weight_files import find_weights
 
 Arrays = dict[str, list[npt.NDArray[np.float32]]]
 T = TypeVar("T")
@@ -25,11 +27,53 @@ T = TypeVar("T")
 _ALIASES: Final = {"toplayer": HEAD_LAYER}
 
 
-def read_weights(path: Path) -> Arrays:
+@dataclass(frozen=True, slots=True)
+class LoadedTower:
+    """A tower with its weights.
+
+    Attributes:
+        tower: What it is.
+        model: From normalised pixels to distributions.
+        interpolation: How photos are resized for it, a key of `preprocessing.INTERPOLATIONS`.
+    """
+
+    tower: Tower
+    model: keras.Model
+    interpolation: str
+
+
+def load_tower(name: str | Path, *, tower: str = "", interpolation: str = "") -> LoadedTower:
+    """Builds a tower with the weights of a file.
+
+    Args:
+        name: See `weight_files.find_weights`.
+        tower: Name in the registry; empty for what the file's record says.
+        interpolation: A key of `preprocessing.INTERPOLATIONS`; empty for what the record says, or
+            else `bilinear`.
+
+    Returns:
+        The tower.
+
+    Raises:
+        ConfigError: No tower is given, and nothing says whose weights they are.
+        WeightsError: There is no such file, or it does not fit.
+        UnknownTowerError: No tower has this name.
+    """
+    file = find_weights(name)
+    if not (tower or file.tower):
+        raise ConfigError(f"{file.path} holds weights only: say whose with --tower")
+    chosen = get_tower(tower or file.tower)
+    model = build_tower(chosen)
+    load_weights(model, file.path)
+    return LoadedTower(chosen, model, interpolation or file.interpolation or "bilinear")
+
+
+def read_weights(path: str | Path) -> Arrays:
     """Reads a weight file.
 
     Args:
-        path: An HDF5 file of `save_weights` or of Keras 2's `Model.save`.
+        path: An HDF5 file of `save_weights` or of Keras 2's `Model.save`, or a name; see
+            `weight_files.find_weights`.
 
     Returns:
         The arrays of each layer that has any, in the layer's own order.
@@ -37,8 +81,7 @@ def read_weights(path: Path) -> Arrays:
     Raises:
         WeightsError: There is no such file, or it is not such a file.
     """
-    if not path.is_file():
-        raise WeightsError(f"no weight file {path}")
+    path = find_weights(path).path
     try:
         with h5py.File(path) as file:
             root = file.get("model_weights", file)
@@ -59,7 +102,7 @@ def read_weights(path: Path) -> Arrays:
     return {layer: values for layer, values in arrays.items() if values}
 
 
-def load_weights(model: keras.Model, path: Path, *, headless: bool = False) -> None:
+def load_weights(model: keras.Model, path: str | Path, *, headless: bool = False) -> None:
     """Loads a weight file into a model, all of it or nothing.
 
     Layers are matched by name and shape. Names that Keras counted up in some process

@@ -1,0 +1,67 @@
+"""Finds weight files: on a path, or by name among those that were fetched."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from siamese_nima.errors import WeightsError
+
+SUFFIXES: Final = (".h5", ".hdf5")
+_OWNER_AND_NAME: Final = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFile:
+    """A weight file and what is known of it.
+
+    Attributes:
+        path: The file.
+        tower: Whose weights it holds, a name in the registry; empty where nothing says it.
+        interpolation: How photos were resized in training; empty where nothing says it.
+    """
+
+    path: Path
+    tower: str = ""
+    interpolation: str = ""
+
+
+def cache_folder() -> Path:
+    """Where `iq-tools weights fetch` puts published weights; docs/weights.md describes it."""
+    configured = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    root = configured if configured.is_absolute() else Path.home() / ".cache"
+    return root / "siamese-nima" / "weights"
+
+
+def find_weights(name: str | Path) -> WeightFile:
+    """Finds a weight file; nothing is downloaded.
+
+    Args:
+        name: A file, or the name `OWNER/NAME` of one in the cache folder.
+
+    Returns:
+        The file, and what the record beside it says (`PATH.json`).
+
+    Raises:
+        WeightsError: There is neither; the message says how to fetch one.
+    """
+    path = Path(name).expanduser()
+    published = bool(_OWNER_AND_NAME.fullmatch(str(name)))
+    if not path.is_file() and published:
+        cached = (cache_folder() / f"{name}{suffix}" for suffix in SUFFIXES)
+        path = next((each for each in cached if each.is_file()), path)
+    if not path.is_file():
+        fetch = f"; published weights: iq-tools weights fetch {name}" if published else ""
+        raise WeightsError(f"no weight file {name}{fetch}")
+    record = path.with_name(path.name + ".json")
+    try:
+        said = json.loads(record.read_text())
+        return WeightFile(path, said.get("tower", ""), said.get("interpolation", ""))
+    except FileNotFoundError:
+        return WeightFile(path)
+    except (ValueError, AttributeError) as error:
+        raise WeightsError(f"{record} is no record of a weight file: {error}") from error
