@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -26,7 +25,7 @@ from siamese_nima.errors import ConfigError, DataError, TrainingError
 from siamese_nima.objective import LossWeights
 from siamese_nima.preprocessing import load_pixels
 from siamese_nima.towers import build_tower, get_tower
-from siamese_nima.training import TrainConfig, learning_rate, train
+from siamese_nima.training import TrainConfig, train
 from siamese_nima.weights import save_weights
 
 Make = Callable[..., TrainConfig]
@@ -85,15 +84,6 @@ def test_config_survives_writing(make: Make, labelled: Path) -> None:
     for config in (make("a"), make("b", held_out=DataConfig("distortions", Path("x")))):
         (labelled / "c.toml").write_text(to_toml(config))
         assert read_config(TrainConfig, labelled / "c.toml") == config
-
-
-def test_rate_warms_up_and_falls() -> None:
-    stage = Stage(epochs=1, learning_rate=2.0, warmup_share=0.1)
-    rates = [learning_rate(stage, step, 100) for step in range(100)]
-    assert rates[:10] == pytest.approx([0.2 * (step + 1) for step in range(10)])
-    assert rates[10] == max(rates) == 2.0
-    assert all(a > b for a, b in pairwise(rates[10:]))
-    assert 0 < rates[-1] < 0.01
 
 
 def test_a_run_leaves_everything_that_it_promises(make: Make) -> None:

@@ -27,12 +27,12 @@ from siamese_nima.errors import ConfigError, DataError, TrainingError
 from siamese_nima.metrics import pairwise_accuracy
 from siamese_nima.objective import Batch, LossWeights, batch_losses
 from siamese_nima.pairs import PAIRINGS, buckets, draw_all, draw_bucketed
+from siamese_nima.schedule import adamw
 from siamese_nima.towers import Tower, build_tower, freeze, frozen_depth, get_tower
 from siamese_nima.weights import load_weights, save_weights
 
 PHASES: Final = ("head", "body")
 RANDOM: Final = "random"  # the value of `weights` that asks for an untrained start
-CLIP_NORM: Final = 1.0
 
 STATE_FILE: Final = "state.npz"
 BEST_FILE: Final = "best.weights.h5"
@@ -224,24 +224,6 @@ def _sets(config: TrainConfig) -> tuple[LabelledSet, LabelledSet]:
     return sets[0], sets[1]
 
 
-def learning_rate(stage: Stage, step: int, steps: int) -> float:
-    """Linear warm-up, then a half cosine to 0 (Loshchilov & Hutter 2017, eq. 5, one cycle).
-
-    Args:
-        stage: Peak and share of the warm-up.
-        step: 0…steps - 1.
-        steps: Steps of the stage.
-
-    Returns:
-        The rate of the step, above 0.
-    """
-    warmup = math.ceil(stage.warmup_share * steps)
-    if step < warmup:
-        return stage.learning_rate * (step + 1) / warmup
-    done = (step - warmup) / max(1, steps - warmup)
-    return stage.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-
-
 class _Run:
     """What the epochs of a run share."""
 
@@ -282,18 +264,16 @@ class _Run:
         through = config.freeze_through or self._tower.freeze_through
         last = len(self._model.layers) - 1
         freeze(self._model, last if name == "head" else frozen_depth(self._model, through))
-        optimizer = keras.optimizers.AdamW(
-            weight_decay=stage.weight_decay,
-            clipnorm=CLIP_NORM,
-            gradient_accumulation_steps=config.accumulate if config.accumulate > 1 else None,
-        )
+        # Every epoch draws anew, but always as many.
+        steps = stage.epochs * self._batch_count(self._draw(name, 0)[0])
+        optimizer = adamw(stage, steps, accumulate=config.accumulate)
         optimizer.build(self._model.trainable_variables)
         if position.epoch:
             restore_state(state, self._model, optimizer)
         step = self._step(optimizer)
         while position.epoch < stage.epochs and position.stale < config.patience:
             started = time.monotonic()
-            row = self._epoch(name, position.epoch, stage, optimizer, step)
+            row = self._epoch(name, position.epoch, stage, step)
             accuracy = self.accuracy()
             position.epoch += 1
             position.log.append(
@@ -338,15 +318,11 @@ class _Run:
         votes = tf.TensorSpec([None, VOTE_BINS], tf.float32)
         return tf.function(step, input_signature=[self._pixels(), *labels, votes])
 
-    def _epoch(
-        self,
-        name: str,
-        epoch: int,
-        stage: Stage,
-        optimizer: keras.optimizers.Optimizer,
-        step: Any,
-    ) -> dict[str, float]:
-        """Runs one epoch; its order depends on seed, phase and number alone."""
+    def _batch_count(self, rows: npt.NDArray[np.int64]) -> int:
+        return math.ceil(len(rows) / self._config.batch_size)
+
+    def _draw(self, name: str, epoch: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """The rows of an epoch and which are mirrored; seed, phase and number alone decide."""
         labelled, config = self._training_set, self._config
         rng = np.random.default_rng((config.seed, PHASES.index(name), epoch))
         rows = (
@@ -356,14 +332,17 @@ class _Run:
         )
         if not len(rows):
             raise DataError("no two photos can be compared: all are alone in their group")
-        mirrored = rng.random(len(rows)) < (0.5 if config.mirror else 0.0)
-        batches = math.ceil(len(rows) / config.batch_size)
+        return rows, rng.random(len(rows)) < (0.5 if config.mirror else 0.0)
+
+    def _epoch(self, name: str, epoch: int, stage: Stage, step: Any) -> dict[str, float]:
+        """Runs one epoch."""
+        labelled = self._training_set
+        rows, mirrored = self._draw(name, epoch)
+        batches = self._batch_count(rows)
         sums: dict[str, float] = {}
         title = f"{name} {epoch + 1}/{stage.epochs}"
         task = self._progress.add_task(title, total=batches)
         for number, (batch_rows, pixels) in enumerate(self._batches(labelled, rows, mirrored)):
-            rate = learning_rate(stage, epoch * batches + number, stage.epochs * batches)
-            optimizer.learning_rate.assign(rate)
             batch = labelled.batch(batch_rows)
             parts = {
                 key: float(value)
