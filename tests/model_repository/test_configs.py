@@ -17,6 +17,7 @@ from iq_tools.repository import repository_files
 CONFIGS = (
     "nima/config.pbtxt",
     "nima_preprocess/config.pbtxt",
+    "nima_preprocess/configs/tensorrt.pbtxt",
     "nima_tower/config.pbtxt",
     "nima_tower/configs/tensorrt.pbtxt",
     "nima_tower/configs/embedded.pbtxt",
@@ -70,6 +71,7 @@ def test_runtime_of_each_configuration(model_repository: Path) -> None:
     assert {name: config.backend or config.platform for name, config in found.items()} == {
         "nima/config.pbtxt": "ensemble",
         "nima_preprocess/config.pbtxt": "python",
+        "nima_preprocess/configs/tensorrt.pbtxt": "python",
         "nima_tower/config.pbtxt": "onnxruntime",
         "nima_tower/configs/tensorrt.pbtxt": "tensorrt_plan",
         "nima_tower/configs/embedded.pbtxt": "python",

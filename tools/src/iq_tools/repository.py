@@ -36,6 +36,9 @@ PRIORITIES: Final = 2
 # Requests that may wait for a step. Each holds its whole batch in memory.
 MAX_QUEUE_SIZE: Final = 128
 
+# The preprocessing for a GPU: the model that Triton loads there, and what it needs beside it.
+_GPU_MODEL_FILE: Final = "model_gpu.py"
+_GPU_PIXELS_FILE: Final = "gpu_pixels.py"
 _WARMUP_PHOTO: Final = "warmup.jpg"
 _HEADER: Final = "# Written by `iq-tools repository`: change its template, not this file.\n"
 
@@ -99,6 +102,7 @@ def repository_files(tower: Tower, *, preprocessing: Path | None = None) -> dict
         "max_batch_size": MAX_BATCH_SIZE,
         "onnx_file": ONNX_FILE,
         "plan_file": PLAN_FILE,
+        "gpu_model_file": _GPU_MODEL_FILE,
         "priorities": PRIORITIES,
         "max_queue_size": MAX_QUEUE_SIZE,
         "image": IMAGE_TENSOR.name,
@@ -132,6 +136,9 @@ def repository_files(tower: Tower, *, preprocessing: Path | None = None) -> dict
     written[Path(ENSEMBLE_MODEL, VERSION, ".gitkeep")] = b""
     for step in steps:
         written[Path(step, VERSION, "model.py")] = _read(f"{step}.py")
+    on_gpu = Path(PREPROCESS_MODEL, VERSION)
+    written[on_gpu / _GPU_MODEL_FILE] = _read(f"{PREPROCESS_MODEL}_gpu.py")
+    written[on_gpu / _GPU_PIXELS_FILE] = _read(_GPU_PIXELS_FILE)
     # Triton takes a string as four bytes of length and the string.
     photo = _read(_WARMUP_PHOTO)
     written[Path(PREPROCESS_MODEL, "warmup", IMAGE_TENSOR.name)] = (

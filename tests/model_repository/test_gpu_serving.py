@@ -1,0 +1,112 @@
+"""The preprocessing of the configuration `tensorrt` in a real server, with a CPU for the GPU."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+from PIL import Image
+
+from iq_client.errors import LocalServerError
+from iq_client.local import LocalServer
+
+pytest.importorskip("nvidia.nvimgcodec", reason="needs the extra iq-tools[gpu]")
+
+OUTPUTS = ("DISTRIBUTION", "MEAN", "STD", "ERROR")
+
+
+def _without_gpu(model_repository: Path, folder: Path, device: str) -> Path:
+    """A copy whose configuration `embedded` is what `tensorrt` is, without a GPU."""
+    copy = shutil.copytree(model_repository, folder / "repository")
+    configs = copy / "nima_preprocess" / "configs"
+    text = (configs / "tensorrt.pbtxt").read_text()
+    for old, new in (
+        ("kind: KIND_GPU", "kind: KIND_CPU"),
+        ('string_value: "cuda"', f'string_value: "{device}"'),
+    ):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    (configs / "embedded.pbtxt").write_text(text)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("log") / "triton.log"
+
+
+@pytest.fixture(scope="module")
+def gpu_client(
+    model_repository: Path, tmp_path_factory: pytest.TempPathFactory, log: Path
+) -> Iterator[triton.InferenceServerClient]:
+    copy = _without_gpu(model_repository, tmp_path_factory.mktemp("gpu"), "cpu")
+    with LocalServer(copy, log_file=log) as server:
+        yield triton.InferenceServerClient(server.url)
+
+
+def _score(client: triton.InferenceServerClient, files: list[bytes]) -> dict[str, np.ndarray]:
+    tensor = triton.InferInput("IMAGE", [len(files), 1], "BYTES")
+    tensor.set_data_from_numpy(np.array(files, np.object_).reshape(-1, 1))
+    result = client.infer("nima", [tensor])
+    return {name: result.as_numpy(name) for name in OUTPUTS}
+
+
+def test_scores_are_those_of_the_host(
+    gpu_client: triton.InferenceServerClient, server: LocalServer, example_photos: list[Path]
+) -> None:
+    files = [path.read_bytes() for path in example_photos]
+    found = _score(gpu_client, files)
+    expected = _score(triton.InferenceServerClient(server.url), files)
+    assert (found["ERROR"] == b"").all()
+    # The host decodes large JPEGs at a reduced scale.
+    assert np.abs(found["MEAN"] - expected["MEAN"]).max() <= 0.03
+
+
+def test_one_bad_image_leaves_its_neighbours(
+    gpu_client: triton.InferenceServerClient,
+    server: LocalServer,
+    example_photos: list[Path],
+    log: Path,
+) -> None:
+    whole = example_photos[0].read_bytes()
+    png = io.BytesIO()
+    Image.open(example_photos[0]).save(png, "PNG")
+    files = [whole, whole[: len(whole) // 2], b"", b"not an image", png.getvalue()]
+    found = _score(gpu_client, files)
+    expected = _score(triton.InferenceServerClient(server.url), files)
+    np.testing.assert_array_equal(found["ERROR"], expected["ERROR"])
+    codes = [text.decode().partition(":")[0] for text in found["ERROR"].reshape(-1)]
+    assert codes == ["", "UNREADABLE", "EMPTY", "UNREADABLE", ""]
+    for name in ("DISTRIBUTION", "MEAN", "STD"):
+        assert np.isnan(found[name][1:4]).all()
+        assert np.isfinite(found[name][[0, 4]]).all()
+    assert "the host decoded 2 files so far: 1 JPEG that is cut off, 1 PNG" in log.read_text()
+
+
+def test_requests_that_wait_are_answered_each_with_its_own(
+    gpu_client: triton.InferenceServerClient, example_photos: list[Path]
+) -> None:
+    files = [path.read_bytes() for path in example_photos[:6]]
+    together = _score(gpu_client, files)["MEAN"]
+    alone = [_score(gpu_client, [file])["MEAN"][0] for file in files]
+    np.testing.assert_allclose(np.stack(alone), together, atol=1e-4)
+
+
+def test_a_missing_package_is_named(model_repository: Path, tmp_path: Path) -> None:
+    copy = _without_gpu(model_repository, tmp_path, "cuda")
+    (copy / "nima_preprocess" / "1" / "cupy.py").write_text(
+        "raise ImportError('No module named cupy')\n"
+    )
+    with pytest.raises(LocalServerError, match=r"pip install --target .* cupy-cuda13x"):
+        LocalServer(copy).start()
+
+
+def test_an_unknown_device_is_named(model_repository: Path, tmp_path: Path) -> None:
+    copy = _without_gpu(model_repository, tmp_path, "tpu")
+    with pytest.raises(LocalServerError, match="'tpu' is neither cuda nor cpu"):
+        LocalServer(copy).start()
