@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
@@ -16,6 +17,7 @@ from iq_client.local import LocalServer
 from siamese_nima.cli import main
 from siamese_nima.errors import ConfigError
 from siamese_nima.export import export_saved_model
+from siamese_nima.prediction import predict, write_table
 from siamese_nima.scoring import open_scorer
 from siamese_nima.towers import build_tower, get_tower
 from siamese_nima.weights import save_weights
@@ -76,10 +78,43 @@ def test_predict_ranks_and_tells_what_it_could_not_score(labelled: Path, models:
     for a, b in zip(*tables, strict=True):
         assert a["error"] == b["error"]
         if not a["error"]:
-            shares = [float(a[f"votes_{vote}"]) for vote in range(1, 11)]
+            shares = [float(a[f"p{vote}"]) for vote in range(1, 11)]
             mean = sum(vote * share for vote, share in enumerate(shares, 1))
             assert float(a["mean"]) == pytest.approx(mean, abs=1e-4)
             assert float(a["mean"]) == pytest.approx(float(b["mean"]), abs=1e-3)
+
+
+def test_predict_as_a_table_and_as_parquet(labelled: Path, models: Path) -> None:
+    (labelled / "photos" / "2.png").write_bytes(b"not a photo")
+    paths = [labelled / "photos" / f"{index}.png" for index in (5, 2, 0)]
+    frame = predict([str(path) for path in paths], open_scorer(models / "saved_model"))
+    assert list(frame.columns) == [
+        "source", "mean", "std", *(f"p{vote}" for vote in range(1, 11)), "rank", "error",
+    ]  # fmt: skip
+    assert list(frame["source"]) == [str(path) for path in paths]
+    assert sorted(frame["rank"].dropna()) == [1, 2]
+    assert frame["mean"].isna().tolist() == [False, True, False]
+    assert frame.loc[frame["rank"] == 1, "mean"].item() == frame["mean"].max()
+    np.testing.assert_allclose(
+        frame.filter(regex=r"^p\d").sum(axis=1, skipna=False), [1, np.nan, 1]
+    )
+    pytest.importorskip("pyarrow")
+    write_table(frame, labelled / "scores.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(labelled / "scores.parquet"), frame)
+
+
+def test_predict_nothing(models: Path) -> None:
+    frame = predict([], open_scorer(models / "saved_model"))
+    assert len(frame) == 0
+    assert {"source", "mean", "p10", "rank"} <= set(frame.columns)
+
+
+def test_predict_prints_a_table(labelled: Path, models: Path) -> None:
+    result = run("predict", labelled / "photos", "--model", models / "saved_model")
+    assert result.exit_code == 0, result.output
+    rows = list(csv.DictReader(result.stdout.splitlines()))
+    assert len(rows) == 24
+    assert sorted(int(row["rank"]) for row in rows) == list(range(1, 25))
 
 
 def test_evaluate_reports_the_agreement_with_labels(labelled: Path, models: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ class _Group(click.Group):
 @click.version_option(package_name="siamese-nima")
 def main() -> None:
     """Train, evaluate and export Siamese NIMA towers."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's greetings are no result
 
 
 def _run(command: Callable[[RunConfig], None]) -> click.Command:
@@ -215,7 +217,12 @@ def _model_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--separator", default="", help="Between columns; found out if not given.")
 @click.option("--file-column", default="file_name", show_default=True)
 @click.option("--suffix", default=".jpg", help="Added to names without one.")
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="CSV; default: stdout.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="CSV, or Parquet where the name ends so; default: CSV on stdout.",
+)
 def predict(
     images: Path,
     model: str,
@@ -225,14 +232,14 @@ def predict(
     file: Path | None,
     **options: str,
 ) -> None:
-    """Score the photos of IMAGES that FILE names, and rank them, as CSV.
+    """Score the photos of IMAGES that FILE names, and rank them, as a table.
 
     Fails, after it wrote the others, if a photo could not be scored.
     """
     from siamese_nima.data import DataConfig
     from siamese_nima.data.tables import read_names
     from siamese_nima.photos import find_photos
-    from siamese_nima.prediction import predict, write_predictions
+    from siamese_nima.prediction import predict, write_table
     from siamese_nima.scoring import open_scorer
 
     if file is None:
@@ -240,14 +247,10 @@ def predict(
     else:
         paths = read_names(DataConfig("labels", images, file, **options))  # type: ignore[arg-type]
     scorer = open_scorer(model, tower=tower, interpolation=interpolation or "")
-    predictions = predict(paths, scorer, _track)
-    if output is None:
-        write_predictions(predictions, sys.stdout)
-    else:
-        with output.open("w", newline="") as table:
-            write_predictions(predictions, table)
-    if failed := sum(bool(each.error) for each in predictions):
-        raise click.ClickException(f"{failed} of {len(predictions)} photos could not be scored")
+    frame = predict(paths, scorer, _track)
+    write_table(frame, output or sys.stdout)
+    if failed := int(frame["mean"].isna().sum()):
+        raise click.ClickException(f"{failed} of {len(frame)} photos could not be scored")
 
 
 @main.command()

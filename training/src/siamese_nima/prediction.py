@@ -1,87 +1,90 @@
-"""Scores lists of photos and writes them as a table, best first ranked."""
+"""Scores lists of photos: tables for people, distributions for metrics."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 import numpy as np
+import pandas as pd
 
 from siamese_nima.data import Sample
 from siamese_nima.data.pipeline import encoded
-from siamese_nima.data.tables import COUNT_COLUMNS
-from siamese_nima.distribution import mean_opinion_score, standard_deviation
-from siamese_nima.errors import DataError
+from siamese_nima.distribution import VOTE_BINS, VOTES, mean_opinion_score, standard_deviation
+from siamese_nima.errors import ConfigError, DataError
+from siamese_nima.progress import Progress, silent
 from siamese_nima.scoring import Floats, Scored, Scorer
 
 BATCH: Final = 32  # within the server's 64
-
-Progress = Callable[[Iterable[Any], int, str], Iterator[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """One scored photo.
-
-    Attributes:
-        source: The file.
-        mean: Mean opinion score, 1…10; NaN where it could not be scored.
-        std: Standard deviation of the votes.
-        distribution: Shares of the votes 1…10, float32 [10].
-        rank: 1 for the highest mean; 0 where it could not be scored.
-        error: Empty where it was scored, else `CODE: text`.
-    """
-
-    source: Path
-    mean: float
-    std: float
-    distribution: Floats
-    rank: int
-    error: str
+SHARE_COLUMNS: Final = tuple(f"p{vote:.0f}" for vote in VOTES)
 
 
-def predict(paths: Sequence[Path], scorer: Scorer, progress: Progress) -> list[Prediction]:
-    """Scores photos.
+def predict(
+    paths: Sequence[str | Path], scorer: Scorer, progress: Progress = silent
+) -> pd.DataFrame:
+    """Scores photos and ranks them.
 
     Args:
         paths: N files; one that is missing gets an error of its own.
         scorer: See `scoring.open_scorer`.
-        progress: Wraps the batches to show how far it is, given their number and a title.
+        progress: Shows how far it is.
 
     Returns:
-        N predictions in the order given.
+        N rows in the order given, with the columns
+
+        - `source`: the file, text;
+        - `mean`: mean opinion score, 1…10, float64; NaN where it could not be scored;
+        - `std`: standard deviation of the votes, float64;
+        - `p1` … `p10`: shares of the votes, float64;
+        - `rank`: 1 for the highest mean, Int64; missing where it could not be scored;
+        - `error`: empty where it was scored, else `CODE: text`.
     """
-    starts = range(0, len(paths), BATCH)
+    files = [Path(path) for path in paths]
+    starts = range(0, len(files), BATCH)
     parts = [
-        _score_files(paths[start : start + BATCH], scorer)
+        _score_files(files[start : start + BATCH], scorer)
         for start in progress(starts, len(starts), "batches")
     ]
-    if not parts:
-        return []
-    distributions = np.concatenate([part.distributions for part in parts])
-    errors = [error for part in parts for error in part.errors]
-    means, stds = mean_opinion_score(distributions), standard_deviation(distributions)
-    ranks = np.zeros(len(paths), np.int64)
-    scored = np.flatnonzero(np.isfinite(means))
-    ranks[scored[np.argsort(-means[scored], kind="stable")]] = np.arange(1, len(scored) + 1)
-    return [
-        Prediction(path, float(mean), float(std), distribution, int(rank), error)
-        for path, mean, std, distribution, rank, error in zip(
-            paths, means, stds, distributions, ranks, errors, strict=True
-        )
-    ]
+    none = np.empty((0, VOTE_BINS), np.float32)
+    distributions = np.concatenate([none, *(part.distributions for part in parts)])
+    shares = distributions.astype(np.float64)
+    frame = pd.DataFrame(shares, columns=list(SHARE_COLUMNS))
+    frame.insert(0, "source", [str(file) for file in files])
+    frame.insert(1, "mean", mean_opinion_score(shares))
+    frame.insert(2, "std", standard_deviation(shares))
+    frame["rank"] = frame["mean"].rank(method="first", ascending=False).astype("Int64")
+    frame["error"] = [error for part in parts for error in part.errors]
+    return frame
 
 
-def score_samples(samples: Sequence[Sample], scorer: Scorer, progress: Progress) -> Floats:
+def write_table(frame: pd.DataFrame, to: Path | IO[str]) -> None:
+    """Writes a table of `predict`.
+
+    Args:
+        frame: The table.
+        to: A file, which becomes Parquet where its name ends so, or an open one; else CSV with six
+            decimals.
+
+    Raises:
+        ConfigError: Parquet is asked for and pyarrow is not installed.
+    """
+    if not (isinstance(to, Path) and to.suffix.lower() == ".parquet"):
+        frame.to_csv(to, index=False, float_format="%.6f")
+        return
+    try:
+        frame.to_parquet(to, index=False)
+    except ImportError as error:
+        raise ConfigError("Parquet needs: pip install 'siamese-nima[parquet]'") from error
+
+
+def score_samples(samples: Sequence[Sample], scorer: Scorer, progress: Progress = silent) -> Floats:
     """Scores labelled photos that were found readable.
 
     Args:
         samples: N samples; rungs of ladders are made on the way.
         scorer: See `scoring.open_scorer`.
-        progress: See `predict`.
+        progress: Shows how far it is.
 
     Returns:
         Distributions, float32 [N,10].
@@ -101,21 +104,6 @@ def score_samples(samples: Sequence[Sample], scorer: Scorer, progress: Progress)
     return np.concatenate(parts)
 
 
-def write_predictions(predictions: Sequence[Prediction], file: IO[str]) -> None:
-    """Writes a CSV table: source, mean, std, rank, error and the ten shares of the votes.
-
-    Args:
-        predictions: In any order.
-        file: Opened for text.
-    """
-    writer = csv.writer(file)
-    writer.writerow(["source", "mean", "std", "rank", "error", *COUNT_COLUMNS])
-    for each in predictions:
-        shares = [f"{share:.6f}" if not each.error else "" for share in each.distribution]
-        moments = [f"{each.mean:.6f}", f"{each.std:.6f}", each.rank] if not each.error else [""] * 3
-        writer.writerow([each.source, *moments, each.error, *shares])
-
-
 def _score_files(paths: Sequence[Path], scorer: Scorer) -> Scored:
     """Scores a batch; a file that cannot be read does not reach the scorer."""
     files: list[bytes] = []
@@ -127,7 +115,7 @@ def _score_files(paths: Sequence[Path], scorer: Scorer) -> Scored:
         except OSError as error:
             errors.append(f"MISSING: {error.strerror}")
     readable = np.array([not error for error in errors])
-    distributions = np.full((len(paths), len(COUNT_COLUMNS)), np.nan, np.float32)
+    distributions = np.full((len(paths), VOTE_BINS), np.nan, np.float32)
     if files:
         scored = scorer(files)
         distributions[readable] = scored.distributions

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +20,10 @@ from siamese_nima.distortions import DISTORTIONS, LEVELS
 from siamese_nima.errors import DataError
 from siamese_nima.photos import find_photos, is_held_out
 from siamese_nima.preprocessing import ImageError, load_pixels
+from siamese_nima.progress import Progress, silent
 
 # Decoding in full is what tells whether a photo is whole; the size it is shrunk to does not matter.
 _CHECK_SIZE = (32, 32)
-
-Progress = Callable[[Iterable[Any], int, str], Iterator[Any]]
-
-
-def _silent(items: Iterable[Any], count: int, title: str) -> Iterator[Any]:
-    return iter(items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +99,7 @@ class Inspection:
         }
 
 
-def inspect(config: DataConfig, progress: Progress = _silent) -> Inspection:
+def inspect(config: DataConfig, progress: Progress = silent) -> Inspection:
     """Reads labels and photos.
 
     Args:
