@@ -57,6 +57,9 @@ def run(options: dict[str, str]) -> int:
         )
         for name, file in files.items()
     }
+    if "exportOutput" not in options:
+        print("[I] Throughput: 12.5 qps")
+        return 0
     names = [output.name for output in session.get_outputs()]
     shift = float(os.environ.get("FAKE_TRTEXEC_SHIFT", "0"))
     values = [

@@ -8,7 +8,9 @@ with nvImageCodec's own CPU decoder, runs the same code where there is none.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
+import importlib.metadata
 import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -105,6 +107,7 @@ def cuda_device(index: int) -> Device:
         ImportError: nvImageCodec, its nvJPEG or CuPy is not installed.
         Exception: CUDA's, where there is no such GPU.
     """
+    _load_compiler()
     cupy: Any = importlib.import_module("cupy")
     nvimgcodec: Any = importlib.import_module(_NVIMGCODEC)
 
@@ -122,6 +125,21 @@ def cuda_device(index: int) -> Device:
     if decode([probe.getvalue()])[0] is None:  # it starts without nvJPEG, and decodes nothing
         raise ImportError("nvImageCodec decodes no JPEG on the GPU: nvidia-nvjpeg is missing")
     return Device(cupy, decode, synchronize, cupy.asnumpy)
+
+
+def _load_compiler() -> None:
+    """Loads the wheel's CUDA compiler, where there is one, before CuPy looks for the system's.
+
+    CuPy compiles its operators with the headers of the wheel `nvidia-cuda-runtime`, and refuses
+    them where the compiler is of another version of CUDA; images for serving have no headers.
+    """
+    try:
+        wheel = importlib.metadata.distribution("nvidia-cuda-nvrtc")
+    except importlib.metadata.PackageNotFoundError:
+        return
+    for file in wheel.files or ():
+        if file.name.startswith("libnvrtc.so"):
+            ctypes.CDLL(str(file.locate()), mode=ctypes.RTLD_GLOBAL)
 
 
 def cpu_device() -> Device:

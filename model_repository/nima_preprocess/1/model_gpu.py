@@ -19,7 +19,10 @@ else:  # the copies that lie beside this file
     import model as on_host
     from gpu_pixels import Device, GpuDecoder, cpu_device, cuda_device
 
-_PACKAGES = "nvidia-nvimgcodec-cu13 nvidia-nvjpeg cupy-cuda13x"
+_PACKAGES = (
+    "nvidia-nvimgcodec-cu13 nvidia-nvjpeg cupy-cuda13x==13.6.0 fastrlock nvidia-cuda-nvrtc "
+    "nvidia-cuda-runtime"
+)
 
 
 class TritonPythonModel(on_host.TritonPythonModel):
@@ -111,7 +114,7 @@ def _open(device: str, index: int) -> Device:
     except ImportError as error:
         raise pb_utils.TritonModelException(
             f"decoding on the GPU lacks a package ({error}). Into nima_preprocess/site-packages of "
-            f"the repository: pip install --target ... {_PACKAGES}; or delete "
+            f"the repository: pip install --no-deps --target ... {_PACKAGES}; or delete "
             f"nima_preprocess/configs/tensorrt.pbtxt, and the host decodes"
         ) from error
     except Exception as error:  # CUDA's, of whichever library meets the missing GPU first

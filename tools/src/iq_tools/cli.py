@@ -279,3 +279,52 @@ def perf_command(
     write_atomically(output / "perf.md", table.encode())
     draw(measurements, output / "perf.png")
     click.echo(table, nl=False)
+
+
+@main.command("gpu-check")
+@click.option(
+    "--model-repository",
+    "repository",
+    type=_FOLDER,
+    default=Path("model_repository"),
+    show_default=True,
+)
+@click.option("--photos", type=_FOLDER, required=True, help="Photos to decode and to score.")
+@click.option("--builder", help="As for `plan`.")
+@click.option("--seconds", default=5.0, show_default=True, help="For each measurement.")
+@click.option("--url", help="gRPC address of a running server, to measure the whole as well.")
+@click.option("--perf-analyzer", type=_NEW_FILE, help="As for `perf`; needed with --url.")
+def gpu_check_command(
+    repository: Path,
+    photos: Path,
+    builder: str | None,
+    seconds: float,
+    url: str | None,
+    perf_analyzer: Path | None,
+) -> None:
+    """Measure decode, tower and server on this machine's GPU, beside its measured peak."""
+    from iq_tools.builders import find_builder
+    from iq_tools.gpu_check import check
+    from iq_tools.perf import find_perf_analyzer, sweep
+    from iq_tools.photos import photo_files
+
+    program = find_perf_analyzer(perf_analyzer) if url else None
+    rows = check(
+        repository,
+        photos,
+        seconds=seconds,
+        find_builder=lambda: find_builder(builder),
+        report=lambda line: click.echo(line, err=True),
+    )
+    if url and program:
+        measured = sweep(
+            url, photo_files(photos), program=program, batches=(16,), concurrencies=(8,),
+            requests=200,
+        )  # fmt: skip
+        rows += [
+            (f"server at {url}, {found.model}", f"{found.images_per_second:.0f} images/s")
+            for found in measured
+        ]
+    click.echo("| what | measured |\n| --- | --- |")
+    for what, result in rows:
+        click.echo(f"| {what} | {result} |")

@@ -14,21 +14,28 @@ Scores = dict[str, npt.NDArray[np.float32]]
 
 
 class OnnxTower:
-    """ONNX Runtime on the CPU, in f32."""
+    """ONNX Runtime in f32, on the CPU where nothing else is asked for."""
 
-    def __init__(self, graph: bytes | Path, *, threads: int = 0) -> None:
+    def __init__(
+        self,
+        graph: bytes | Path,
+        *,
+        threads: int = 0,
+        provider: str = "CPUExecutionProvider",
+    ) -> None:
         """Loads the graph.
 
         Args:
             graph: The serialised graph, or its file.
             threads: Threads per operator; 0 for one per core.
+            provider: ONNX Runtime's name of what computes.
         """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self._session = onnxruntime.InferenceSession(
             str(graph) if isinstance(graph, Path) else graph,
             options,
-            providers=["CPUExecutionProvider"],
+            providers=[provider],
         )
 
     def score(

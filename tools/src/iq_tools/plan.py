@@ -12,6 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from iq_tools.contract import BATCH_DIMENSION, MAX_BATCH_SIZE, ContractError, Tower
 from iq_tools.files import write_atomically
 from iq_tools.parity import Runner
@@ -78,6 +81,14 @@ class Plan:
     precision: Precision
 
 
+class PlanRunner(Runner, Protocol):
+    """A plan that was loaded on the GPU."""
+
+    def speed(self, pixels: npt.NDArray[np.uint8], seconds: float) -> float:
+        """Images per second of the plan alone: inputs and outputs stay in the GPU's memory."""
+        ...
+
+
 class Builder(Protocol):
     """A way to TensorRT."""
 
@@ -97,7 +108,7 @@ class Builder(Protocol):
         """Builds a plan from a serialised FP16 graph; `ContractError` where it cannot."""
         ...
 
-    def runner(self, plan: bytes) -> Runner:
+    def runner(self, plan: bytes) -> PlanRunner:
         """Loads a plan on the GPU; `ContractError` where it cannot."""
         ...
 

@@ -10,8 +10,14 @@ from typing import Any, Final
 
 from iq_tools.contract import MASK, PIXELS, ContractError, Tower
 from iq_tools.files import write_atomically
-from iq_tools.parity import Runner
-from iq_tools.plan import Plan, PlanOptions, Precision, count_engine_layers, describe_gpu
+from iq_tools.plan import (
+    Plan,
+    PlanOptions,
+    PlanRunner,
+    Precision,
+    count_engine_layers,
+    describe_gpu,
+)
 from iq_tools.plan_runner import PlanTower
 
 # What costs time in a tower, by the name of TensorRT's layer type.
@@ -47,7 +53,7 @@ class PythonBuilder:
         """
         return _build(graph, tower, options, self._trt, report)
 
-    def runner(self, plan: bytes) -> Runner:
+    def runner(self, plan: bytes) -> PlanRunner:
         """Loads a plan on the GPU; raises `ContractError` where there is none."""
         return PlanTower(plan, self._trt)
 

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from iq_tools.contract import MASK, PIXELS, TOWER_OUTPUTS, ContractError, Tower
-from iq_tools.parity import Runner
-from iq_tools.plan import Plan, PlanOptions, Precision, count_engine_layers
+from iq_tools.plan import Plan, PlanOptions, PlanRunner, Precision, count_engine_layers
 
 # The banner says `[TensorRT v101301]`: major, two digits of minor, two of patch.
 _BANNER: Final = re.compile(r"\[TensorRT v(\d+)(\d\d)(\d\d)\]")
 # From this major version on there is no other kind of network.
 _ALWAYS_STRONGLY_TYPED: Final = 11
+_THROUGHPUT: Final = re.compile(r"Throughput: ([\d.]+) qps")
 _LINES_OF_AN_ERROR: Final = 15
 
 
@@ -60,7 +60,7 @@ class TrtexecBuilder:
                 Precision(layers=None, engine=count_engine_layers(layers)),
             )
 
-    def runner(self, plan: bytes) -> Runner:
+    def runner(self, plan: bytes) -> PlanRunner:
         """A runner that starts the program for every batch."""
         return _TrtexecTower(self._program, plan)
 
@@ -98,30 +98,40 @@ class _TrtexecTower:
         self._plan = plan
 
     def score(self, pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
-        size = len(pixels)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            (folder / "model.plan").write_bytes(self._plan)
-            inputs: dict[str, npt.NDArray[Any]] = {
-                PIXELS: pixels,
-                MASK: np.ones((size, 1), np.float32),
-            }
-            for tensor, array in inputs.items():
-                (folder / tensor).write_bytes(np.ascontiguousarray(array).tobytes())
-            shapes = {tensor: "x".join(map(str, array.shape)) for tensor, array in inputs.items()}
-            _run(
-                [
-                    str(self._program),
-                    f"--loadEngine={folder / 'model.plan'}",
-                    "--shapes=" + ",".join(f"{key}:{value}" for key, value in shapes.items()),
-                    "--loadInputs=" + ",".join(f"{key}:{folder / key}" for key in inputs),
-                    f"--exportOutput={folder / 'outputs.json'}",
-                    "--iterations=1",
-                    "--warmUp=0",
-                    "--duration=0",
-                ]
-            )
-            return _outputs(json.loads((folder / "outputs.json").read_text()), size)
+            output = folder / "outputs.json"
+            options = [f"--exportOutput={output}", "--iterations=1", "--warmUp=0", "--duration=0"]
+            self._execute(folder, pixels, options)
+            return _outputs(json.loads(output.read_text()), len(pixels))
+
+    def speed(self, pixels: npt.NDArray[np.uint8], seconds: float) -> float:
+        with tempfile.TemporaryDirectory() as name:
+            options = [f"--duration={seconds:g}", "--noDataTransfers", "--useSpinWait"]
+            said = self._execute(Path(name), pixels, options)
+        found = _THROUGHPUT.search(said)
+        if found is None:
+            raise ContractError(f"{self._program} names no throughput: {said[-500:]!r}")
+        return float(found.group(1)) * len(pixels)
+
+    def _execute(self, folder: Path, pixels: npt.NDArray[np.uint8], options: list[str]) -> str:
+        (folder / "model.plan").write_bytes(self._plan)
+        inputs: dict[str, npt.NDArray[Any]] = {
+            PIXELS: pixels,
+            MASK: np.ones((len(pixels), 1), np.float32),
+        }
+        for tensor, array in inputs.items():
+            (folder / tensor).write_bytes(np.ascontiguousarray(array).tobytes())
+        shapes = {tensor: "x".join(map(str, array.shape)) for tensor, array in inputs.items()}
+        return _run(
+            [
+                str(self._program),
+                f"--loadEngine={folder / 'model.plan'}",
+                "--shapes=" + ",".join(f"{key}:{value}" for key, value in shapes.items()),
+                "--loadInputs=" + ",".join(f"{key}:{folder / key}" for key in inputs),
+                *options,
+            ]
+        )
 
 
 def _outputs(values: list[dict[str, Any]], size: int) -> dict[str, npt.NDArray[np.float32]]:

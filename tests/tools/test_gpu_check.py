@@ -1,0 +1,142 @@
+"""The check of a GPU, run with a CPU in its place."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from click.testing import CliRunner, Result
+
+from iq_tools import gpu_check
+from iq_tools.cli import main
+from iq_tools.contract import ContractError
+from iq_tools.onnx_export import read_tower
+from iq_tools.plan import describe_gpu
+from iq_tools.repository import write_repository
+from iq_tools.timing import rate
+
+FAKE_TRTEXEC = Path(__file__).with_name("fake_trtexec.py")
+
+pytest.importorskip("nvidia.nvimgcodec", reason="needs the extra iq-tools[gpu]")
+
+
+@pytest.fixture(scope="module")
+def repository(onnx_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    write_repository(onnx_file, folder)
+    return folder
+
+
+@pytest.fixture
+def gpu_pixels(repository: Path) -> Iterator[ModuleType]:
+    before = sys.path[:]
+    yield gpu_check.load_gpu_pixels(repository)
+    sys.path[:] = before
+
+
+@pytest.fixture
+def photos(example_photos: list[Path], tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for path in example_photos[:3]:
+        (folder / path.name).symlink_to(path)
+    return folder
+
+
+def _check(repository: Path, photos: Path, *options: str) -> Result:
+    return CliRunner().invoke(
+        main,
+        ["gpu-check", "--model-repository", str(repository), "--photos", str(photos),
+         "--seconds", "0", *options],
+    )  # fmt: skip
+
+
+def test_a_rate_counts_what_was_done() -> None:
+    done: list[int] = []
+
+    def work() -> int:
+        done.append(3)
+        return 3
+
+    assert rate(work, 0.0) > 0
+    assert len(done) == 2  # once to warm up
+    assert rate(work, 0.05) <= sum(done) / 0.05
+
+
+def test_decoding_is_measured_against_the_host(
+    gpu_pixels: ModuleType, onnx_file: Path, photos: Path
+) -> None:
+    files = [path.read_bytes() for path in sorted(photos.iterdir())]
+    found = gpu_check.measure_decoding(
+        gpu_pixels, gpu_pixels.cpu_device(), files, read_tower(onnx_file), 0.0, batch=2
+    )
+    assert found.on_gpu > 0
+    assert found.on_host > 0
+    assert found.left_to_host == 0
+    assert 0 <= found.difference < 1
+
+
+def test_a_photo_that_cannot_be_read_is_named(gpu_pixels: ModuleType, onnx_file: Path) -> None:
+    with pytest.raises(ContractError, match="1 photos cannot be read, such as: UNREADABLE"):
+        gpu_check.measure_decoding(
+            gpu_pixels, gpu_pixels.cpu_device(), [b"no photo"], read_tower(onnx_file), 0.0
+        )
+
+
+def test_operations_are_two_for_each_weight_at_each_place(onnx_file: Path) -> None:
+    # The tiny tower halves 24x32 twice.
+    convolution, depthwise, dense = 3 * 3 * 3 * 8 * 12 * 16, 3 * 3 * 8 * 6 * 8, 8 * 10
+    assert gpu_check.count_operations(onnx_file) == 2 * (convolution + depthwise + dense)
+
+
+@pytest.mark.skipif(describe_gpu() is not None, reason="there is a GPU here")
+def test_without_a_gpu_it_says_so(repository: Path, photos: Path) -> None:
+    result = _check(repository, photos)
+    assert result.exit_code == 1
+    assert "no NVIDIA GPU" in result.output
+
+
+def test_a_repository_without_the_gpus_preprocessing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match="iq-tools repository"):
+        gpu_check.load_gpu_pixels(tmp_path)
+
+
+def test_everything_is_measured_and_set_beside_the_peak(
+    repository: Path,
+    photos: Path,
+    gpu_pixels: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, script in (
+        ("nvidia-smi", "echo 'NVIDIA L4, 8.9, 590.10'"),
+        ("trtexec", f'exec {sys.executable} {FAKE_TRTEXEC} "$@"'),
+    ):
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(gpu_check, "open_device", lambda module: module.cpu_device())
+    monkeypatch.setattr(gpu_check, "_MATRIX", 32)
+    result = _check(repository, photos, "--builder", "trtexec")
+    assert result.exit_code == 0, result.output
+    rows = dict(re.findall(r"^\| (.+) \| (.+) \|$", result.stdout, re.M))
+    assert rows["GPU"] == "NVIDIA L4, compute 8.9, driver 590.10"
+    assert rows["FP16 matrix product"].endswith("TFLOP/s")
+    assert rows["files left to the host"] == "0 of 3"
+    # 12.5 batches of 64 a second, as the fake says.
+    assert rows["tower tiny in TensorRT 10.13.1, FP16, batch 64"].startswith("800 images/s = ")
+
+
+def test_the_server_needs_perf_analyzer(repository: Path, photos: Path, tmp_path: Path) -> None:
+    result = _check(
+        repository, photos, "--url", "localhost:1", "--perf-analyzer", str(tmp_path / "none")
+    )
+    assert result.exit_code == 1
+    assert "pip install perf-analyzer" in result.output

@@ -1,0 +1,313 @@
+"""What a GPU does for this repository: decode, tower and server beside its measured peak."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+from onnx import shape_inference
+
+from iq_tools.contract import (
+    MAX_BATCH_SIZE,
+    MEAN,
+    ONNX_FILE,
+    PLAN_FILE,
+    PREPROCESS_MODEL,
+    TOWER_MODEL,
+    VERSION,
+    ContractError,
+    Tower,
+)
+from iq_tools.onnx_export import read_tower
+from iq_tools.onnx_runner import OnnxTower
+from iq_tools.photos import photo_files
+from iq_tools.plan import Builder, PlanOptions, describe_gpu
+from iq_tools.plan_build import make_plan
+from iq_tools.timing import rate
+
+_GPU_PIXELS: Final = "gpu_pixels"
+_CUDA_PROVIDER: Final = "CUDAExecutionProvider"
+_MATRIX: Final = 8192
+_PRODUCTS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How fast files become pixels.
+
+    Attributes:
+        on_gpu: Images per second on the device.
+        on_host: Images per second of the host's preprocessing, on all its cores.
+        left_to_host: Files that the device left to the host, of those decoded once.
+        difference: Mean difference of the pixels between the two, in levels.
+    """
+
+    on_gpu: float
+    on_host: float
+    left_to_host: int
+    difference: float
+
+
+def load_gpu_pixels(repository: Path) -> ModuleType:
+    """Imports the GPU's preprocessing from a model repository, as its server does.
+
+    Raises:
+        ContractError: The repository has none.
+    """
+    folder = repository / PREPROCESS_MODEL / VERSION
+    if not (folder / f"{_GPU_PIXELS}.py").is_file():
+        raise ContractError(f"{folder} has no {_GPU_PIXELS}.py; write it with: iq-tools repository")
+    # The packages that are installed beside the model come last, as in the server.
+    sys.path[:0] = [str(folder)]
+    sys.path.append(str(folder.parent / "site-packages"))
+    return importlib.import_module(_GPU_PIXELS)
+
+
+def open_device(gpu_pixels: ModuleType) -> Any:
+    """The first GPU, as a `gpu_pixels.Device`.
+
+    Raises:
+        ContractError: A package or the GPU is missing.
+    """
+    try:
+        return gpu_pixels.cuda_device(0)
+    except Exception as error:  # CUDA's, of whichever library meets the missing GPU first
+        raise ContractError(
+            f"the GPU cannot be used ({type(error).__name__}: {error}). It needs a driver for CUDA "
+            f"13 and: pip install nvidia-nvimgcodec-cu13 nvidia-nvjpeg cupy-cuda13x==13.6.0 "
+            f"nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cublas"
+        ) from error
+
+
+def matmul_peak(device: Any, seconds: float) -> float:
+    """FLOP/s of square FP16 matrix products, which no tower can exceed.
+
+    Args:
+        device: A `gpu_pixels.Device`.
+        seconds: For how long.
+
+    Returns:
+        Floating point operations per second.
+    """
+    matrix = device.arrays.ones((_MATRIX, _MATRIX), np.float16)
+
+    def multiply() -> int:
+        for _ in range(_PRODUCTS):
+            matrix @ matrix
+        device.synchronize()
+        return _PRODUCTS
+
+    return rate(multiply, seconds) * 2 * _MATRIX**3
+
+
+def measure_decoding(
+    gpu_pixels: ModuleType,
+    device: Any,
+    files: Sequence[bytes],
+    tower: Tower,
+    seconds: float,
+    *,
+    batch: int = MAX_BATCH_SIZE,
+) -> Decoding:
+    """Decodes photos on a device and on the host.
+
+    Args:
+        gpu_pixels: As of `load_gpu_pixels`.
+        device: Where to decode.
+        files: Encoded photos, taken in turn.
+        tower: Gives size and interpolation.
+        seconds: For how long each.
+        batch: Files at a time.
+
+    Returns:
+        The measurement.
+
+    Raises:
+        ContractError: A photo cannot be read.
+    """
+    preprocessing = importlib.import_module("preprocessing")
+    options = {"image_size": tower.image_size, "interpolation": tower.interpolation}
+    threads = len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(threads) as pool:
+        decoder = gpu_pixels.GpuDecoder(device, limits=preprocessing.Limits(), pool=pool, **options)
+        decoded = [
+            decoder.decode(files[start : start + batch]) for start in range(0, len(files), batch)
+        ]
+        left_to_host = decoder.on_host.total()
+        errors = [error for _, found in decoded for error in found if error]
+        if errors:
+            raise ContractError(f"{len(errors)} photos cannot be read, such as: {errors[0]}")
+        seen = np.concatenate([device.to_host(pixels) for pixels, _ in decoded])
+        expected = list(pool.map(lambda file: preprocessing.load_pixels(file, **options), files))
+        turns = itertools.cycle(files)
+
+        def next_batch() -> list[bytes]:
+            return list(itertools.islice(turns, batch))
+
+        def decode_on_gpu() -> int:
+            return len(decoder.decode(next_batch())[1])
+
+        def decode_on_host() -> int:
+            decoded = pool.map(
+                lambda file: preprocessing.load_pixels(file, **options), next_batch()
+            )
+            return sum(1 for _ in decoded)
+
+        return Decoding(
+            on_gpu=rate(decode_on_gpu, seconds),
+            on_host=rate(decode_on_host, seconds),
+            left_to_host=left_to_host,
+            difference=float(np.abs(seen.astype(np.int16) - np.stack(expected)).mean()),
+        )
+
+
+def count_operations(onnx_file: Path) -> int:
+    """Floating point operations of a tower for one image: two for each weight that is applied.
+
+    Args:
+        onnx_file: The tower's graph.
+
+    Returns:
+        Operations of convolutions and matrix products; everything else is small beside them.
+    """
+    model = onnx.load(onnx_file)
+    # One image, so that every shape is known.
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    graph = shape_inference.infer_shapes(model, data_prop=True).graph
+    weights = {constant.name: list(constant.dims) for constant in graph.initializer}
+    shapes = {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in (*graph.value_info, *graph.output)
+    }
+    total = 0
+    for node in graph.node:
+        if node.op_type not in ("Conv", "Gemm", "MatMul") or node.input[1] not in weights:
+            continue
+        kernel = weights[node.input[1]]
+        if node.op_type == "Conv":  # [out, in / groups, height, width] at every place
+            places = shapes[node.output[0]][2:]
+            total += 2 * int(np.prod(kernel)) * int(np.prod(places))
+        else:
+            total += 2 * int(np.prod(kernel))
+    return total
+
+
+def stand_in(onnx_file: Path) -> Callable[[npt.NDArray[np.uint8], float], float] | None:
+    """ONNX Runtime on the GPU, for where TensorRT is missing; None where it has no GPU either."""
+    if _CUDA_PROVIDER not in onnxruntime.get_available_providers():
+        return None
+    tower = OnnxTower(onnx_file, provider=_CUDA_PROVIDER)
+
+    def speed(pixels: npt.NDArray[np.uint8], seconds: float) -> float:
+        return rate(lambda: len(tower.score(pixels)[MEAN]), seconds)
+
+    return speed
+
+
+def tower_graph(repository: Path) -> Path:
+    """The graph in a model repository.
+
+    Raises:
+        ContractError: There is none.
+    """
+    path = repository / TOWER_MODEL / VERSION / ONNX_FILE
+    if not path.is_file():
+        raise ContractError(f"{path} is missing; write a repository with: iq-tools repository")
+    return path
+
+
+def check(
+    repository: Path,
+    photos: Path,
+    *,
+    seconds: float,
+    find_builder: Callable[[], Builder],
+    report: Callable[[str], None],
+) -> list[tuple[str, str]]:
+    """Measures everything that needs no server.
+
+    Args:
+        repository: The model repository.
+        photos: Folder of photos.
+        seconds: For how long each measurement.
+        find_builder: Gives the way to TensorRT.
+        report: Receives a line before each measurement.
+
+    Returns:
+        What was measured, and the result.
+
+    Raises:
+        ContractError: There is no GPU, something is missing, or a result is wrong.
+    """
+    gpu = describe_gpu()
+    if gpu is None:
+        raise ContractError("no NVIDIA GPU (nvidia-smi shows none): there is nothing to measure")
+    onnx_file = tower_graph(repository)
+    tower = read_tower(onnx_file)
+    gpu_pixels = load_gpu_pixels(repository)
+    device = open_device(gpu_pixels)
+    rows = [("GPU", f"{gpu['name']}, compute {gpu['compute_cap']}, driver {gpu['driver_version']}")]
+    report("FP16 matrix products")
+    peak = matmul_peak(device, seconds)
+    rows.append(("FP16 matrix product", f"{peak / 1e12:.1f} TFLOP/s"))
+    report("decoding")
+    files = [path.read_bytes() for path in photo_files(photos)]
+    decoding = measure_decoding(gpu_pixels, device, files, tower, seconds)
+    rows += [
+        (f"decode on the GPU, batch {MAX_BATCH_SIZE}", f"{decoding.on_gpu:.0f} images/s"),
+        ("decode on the host, all cores", f"{decoding.on_host:.0f} images/s"),
+        ("files left to the host", f"{decoding.left_to_host} of {len(files)}"),
+        ("mean difference of the pixels", f"{decoding.difference:.2f} levels of 255"),
+    ]
+    report("tower")
+    engine, speed = tower_speed(onnx_file, photos, tower, seconds, find_builder, report)
+    reached = speed * count_operations(onnx_file)
+    rows.append(
+        (
+            f"tower {tower.name} in {engine}, batch {MAX_BATCH_SIZE}",
+            f"{speed:.0f} images/s = {reached / 1e12:.1f} TFLOP/s, {reached / peak:.0%} of that",
+        )
+    )
+    return rows
+
+
+def tower_speed(
+    onnx_file: Path,
+    photos: Path,
+    tower: Tower,
+    seconds: float,
+    find_builder: Callable[[], Builder],
+    report: Callable[[str], None],
+) -> tuple[str, float]:
+    """Images per second of the tower alone, and in what; arguments and errors as of `check`."""
+    generator = np.random.default_rng(0)
+    shape = (MAX_BATCH_SIZE, *tower.image_size, 3)
+    pixels = generator.integers(0, 256, shape, dtype=np.uint8)
+    try:
+        builder = find_builder()
+    except ContractError as error:
+        speed = stand_in(onnx_file)
+        if speed is None:
+            raise ContractError(f"neither TensorRT nor ONNX Runtime for CUDA: {error}") from error
+        return "ONNX Runtime, f32, for want of TensorRT", speed(pixels, seconds)
+    with tempfile.TemporaryDirectory() as name:
+        plan = Path(name, PLAN_FILE)
+        make_plan(onnx_file, plan, photos, PlanOptions(), builder=builder, report=report)
+        return (
+            f"TensorRT {builder.version}, FP16",
+            builder.runner(plan.read_bytes()).speed(pixels, seconds),
+        )
