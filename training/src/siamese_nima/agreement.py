@@ -29,6 +29,10 @@ Floats = npt.NDArray[np.floating[Any]]
 MAX_PAIRED: Final = 2000
 GAP_BINS: Final = 5
 
+# What the names of the pairwise accuracies begin with.
+KIND: Final = "pairwise "
+GAP: Final = "pairwise gap "
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
@@ -136,10 +140,10 @@ def _pairwise(
     metrics = {"pairwise": metric(np.ones(len(hits), np.bool_))}
     kinds = np.array([sample.kind for sample in samples])[worse]
     for kind in dict.fromkeys(kinds[kinds != ""]):
-        metrics[f"pairwise {kind}"] = metric(kinds == kind)
+        metrics[f"{KIND}{kind}"] = metric(kinds == kind)
     for name, chosen in _gap_bins(gaps):
         if chosen.any():
-            metrics[f"pairwise gap {name}"] = metric(chosen)
+            metrics[f"{GAP}{name}"] = metric(chosen)
     return metrics
 
 

@@ -110,10 +110,31 @@ _OVERRIDES = click.option(
 @click.argument("config", type=click.Path(path_type=Path))
 @_OVERRIDES
 @click.option("--resume", is_flag=True, help="Go on with the run in the output folder.")
-def train(config: Path, overrides: tuple[str, ...], resume: bool) -> None:
+@click.option("--cache-features", is_flag=True, help="Compute the frozen part once.")
+@click.option(
+    "--strategy",
+    type=click.Choice(["none", "mirrored", "multi_worker"]),
+    help="On which devices; several machines are named by TF_CONFIG.",
+)
+@click.option("--tensorboard", is_flag=True, help="Write events for TensorBoard.")
+def train(
+    config: Path,
+    overrides: tuple[str, ...],
+    resume: bool,
+    cache_features: bool,
+    strategy: str | None,
+    tensorboard: bool,
+) -> None:
     """Train a tower on votes and on pairs, as CONFIG says."""
     from siamese_nima.training import TrainConfig, summary, train
 
+    asked = {
+        "cache_features=true": cache_features,
+        f"strategy={strategy}": strategy,
+        "tensorboard=true": tensorboard,
+    }
+    # An option says the same as the key of its name.
+    overrides += tuple(override for override, given in asked.items() if given)
     chosen = read_config(TrainConfig, config, overrides)
     position = train(chosen, resume=resume, console=Console(stderr=True))
     click.echo(json.dumps(summary(position), indent=2))
@@ -260,6 +281,12 @@ def predict(
 @click.option("--resamples", default=200, show_default=True, help="Of the bootstrap.")
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
 @_JSON
+@click.option(
+    "--report",
+    "report_file",
+    type=click.Path(path_type=Path),
+    help="Draw it all: one .html page, or a .png of its pictures.",
+)
 def evaluate(
     images: Path,
     model: str,
@@ -268,14 +295,18 @@ def evaluate(
     resamples: int,
     seed: int,
     json_file: Path | None,
+    report_file: Path | None,
     **options: Any,
 ) -> None:
     """Compare a model's scores with the labels of the photos under IMAGES."""
     from siamese_nima.agreement import agreement
     from siamese_nima.data import DataConfig, inspect
     from siamese_nima.prediction import score_samples
+    from siamese_nima.report import Evaluation, require_report, write_report
     from siamese_nima.scoring import open_scorer
 
+    if report_file:
+        require_report(report_file)
     scorer = open_scorer(model, tower=tower, interpolation=interpolation or "")
     config = DataConfig(images=images, **options)
     inspection = inspect(config, _track)
@@ -295,6 +326,9 @@ def evaluate(
             "metrics": {name: metric.to_dict() for name, metric in metrics.items()},
         }
         json_file.write_text(json.dumps(found, indent=2) + "\n")
+    if report_file:
+        samples = inspection.samples
+        write_report(Evaluation(model, str(images), samples, distributions, metrics), report_file)
 
 
 def _report(metrics: dict[str, Any], path: Path) -> None:
