@@ -17,6 +17,7 @@ import pytest
 
 from iq_client import Client, LocalServer, LocalServerError
 from iq_client import local as local_module
+from iq_client._supervisor import PROVEN_SECONDS
 
 
 def children_of(pid: int) -> set[int]:
@@ -172,6 +173,29 @@ def test_a_server_that_dies_can_be_started_again(stub_repository: Path) -> None:
         assert server.url == url
         with Client(url) as client:
             assert client.score_images(b"abc")[0].ok
+
+
+def test_a_server_that_ran_and_crashes_is_started_again(
+    stub_repository: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "server.log"
+    with LocalServer(stub_repository, log_file=log) as server, Client(server.url) as client:
+        assert client.score_images(b"abc")[0].ok
+        first = server.pid
+        time.sleep(PROVEN_SECONDS)
+        os.kill(first, signal.SIGSEGV)
+        assert not gone({first})
+        assert client.score_images(b"abc")[0].ok  # asks again until the server is back
+        assert server.pid != first
+        assert "is started again" in log.read_text()
+        pids = {server.pid} | children_of(server.pid)
+    assert not gone(pids)
+
+
+def test_a_server_that_crashes_at_once_stays_down(stub_repository: Path) -> None:
+    with LocalServer(stub_repository) as server:
+        os.kill(server.pid, signal.SIGSEGV)
+        assert server.wait() in (128 + signal.SIGSEGV, 128 + signal.SIGABRT)
 
 
 def test_stops_gently(stub_repository: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib.util
 import os
 import signal
@@ -155,7 +156,8 @@ class LocalServer:
 
     Nothing of it stays behind: it ends with the `with` block, with the interpreter, on Ctrl-C, and
     within a second when the process that started it is killed. A stopped server can be started
-    again and keeps its address.
+    again and keeps its address; one that crashes is started again by itself, and says so in its
+    log.
 
         with LocalServer() as server, Client(server.url) as client:
             print(client.rank_images("photos/"))
@@ -234,9 +236,15 @@ class LocalServer:
 
     @property
     def pid(self) -> int:
-        """Process id of tritonserver; raises `LocalServerError` where it does not run."""
-        if self._pid is None:
+        """Process id of tritonserver; raises `LocalServerError` where it does not run.
+
+        A server that crashed runs on as another process.
+        """
+        if self._pid is None or self._process is None:
             raise LocalServerError("the server does not run: call start()")
+        supervisor = self._process.pid
+        with contextlib.suppress(OSError, ValueError):
+            return int(Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text())
         return self._pid
 
     @property

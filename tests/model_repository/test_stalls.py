@@ -1,0 +1,58 @@
+"""What becomes of photos when the machine does not let the server's processes run.
+
+Triton gives up a model's process that shows no life for a second, and crashes of what that process
+still writes; the embedded server is then started again and the client asks again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+from iq_client import Client, Score
+from iq_client.local import LocalServer
+
+STALL_SECONDS = 3.0  # Triton waits for one
+ROUNDS = 3
+PHOTOS = 64
+# The supervisor takes a server that crashes sooner for one that always would.
+PROVEN_SECONDS = 11.0
+
+
+def _process_of(model: str, server: int) -> int:
+    for task in Path(f"/proc/{server}/task").glob("*/children"):
+        for child in task.read_text().split():
+            if model in Path(f"/proc/{child}/cmdline").read_text():
+                return int(child)
+    raise AssertionError(f"no process of {model} below {server}")
+
+
+def test_photos_are_scored_although_a_process_stalls(
+    model_repository: Path, example_photos: list[Path], tmp_path: Path
+) -> None:
+    photos = [example_photos[number % len(example_photos)] for number in range(PHOTOS)]
+    log = tmp_path / "server.log"
+    with (
+        LocalServer(model_repository, log_file=log) as server,
+        Client(server.url, batch_size=8, in_flight=4) as client,
+    ):
+        started = time.monotonic()
+        expected = [score.mean for score in client.score_images(photos, raise_on_error=True)]
+        time.sleep(max(PROVEN_SECONDS - (time.monotonic() - started), 0))
+        for _ in range(ROUNDS):
+            scores: list[Score] = []
+            asking = threading.Thread(
+                target=lambda found: found.extend(client.score_images(photos)), args=(scores,)
+            )
+            asking.start()
+            process = _process_of("nima_preprocess", server.pid)
+            os.kill(process, signal.SIGSTOP)
+            time.sleep(STALL_SECONDS)
+            os.kill(process, signal.SIGCONT)
+            asking.join()
+            assert [score.error for score in scores] == [None] * PHOTOS, log.read_text()[-3000:]
+            for score, mean in zip(scores, expected, strict=True):
+                assert abs(score.mean - mean) < 1e-4
