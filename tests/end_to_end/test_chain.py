@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -59,7 +60,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory, photos: list[Path]) -> Pat
         held_out_share = 0.3
         crops = 1
         batch_size = 8
-        head = {{ epochs = 1, learning_rate = 1e-3 }}
         distil = {{ epochs = 1, learning_rate = 1e-3 }}
         tune = {{ epochs = 2, learning_rate = 1e-3 }}
         """
@@ -86,8 +86,10 @@ def repository(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> Path:
 
 
 def test_training_learns_and_reports(trained: Path) -> None:
-    losses = [float(line.split(",")[1]) for line in (trained / "tune.csv").open().readlines()[1:]]
-    assert losses[-1] < losses[0]
+    with (trained / "tune.csv").open() as log:
+        epochs = list(csv.DictReader(log))
+    assert float(epochs[-1]["loss"]) < float(epochs[0]["loss"])
+    assert -1 <= float(epochs[-1]["held_out_spearman"]) <= 1
     for name in ("distilled", "tuned"):
         metrics = json.loads((trained / f"{name}.json").read_text())
         assert 0 < metrics["photos"] < 12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from itertools import pairwise
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def photos(tmp_path: Path) -> list[Path]:
 
 @pytest.mark.parametrize("kind", DISTORTIONS)
 def test_a_higher_level_is_farther_from_the_photo(kind: str, photos: list[Path]) -> None:
-    picture = working_picture(Image.open(photos[0]))
+    picture = working_picture(photos[0].read_bytes())
     clean = np.asarray(picture, np.float32)
     errors = []
     for severity in LEVELS:
@@ -54,10 +55,29 @@ def test_severity_out_of_range_is_an_error(photos: list[Path]) -> None:
         distort(Image.open(photos[0]), "blur", 1.5, np.random.default_rng(0))
 
 
+def file_of(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
 def test_working_picture_is_rgb_and_small() -> None:
-    picture = working_picture(Image.new("L", (3000, 1000)))
+    picture = working_picture(file_of(Image.new("L", (3000, 1000))))
     assert picture.mode == "RGB"
-    assert picture.size[0] == WORKING_SIDE
+    assert picture.size == (WORKING_SIDE, round(WORKING_SIDE / 3))
+
+
+def test_working_picture_is_not_enlarged() -> None:
+    assert working_picture(file_of(Image.new("RGB", (30, 10)))).size == (30, 10)
+
+
+def test_working_picture_is_what_people_see() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = working_picture(file_of(Image.new("RGB", (300, 100)), "JPEG", exif=exif))
+    assert turned.size == (100, 300)
+    through = working_picture(file_of(Image.new("RGBA", (8, 8), (255, 0, 0, 0))))
+    assert np.asarray(through).min() == 255
 
 
 def same(a: list[View], b: list[View]) -> bool:
@@ -73,6 +93,14 @@ def test_views_are_drawn_from_the_seed(photos: list[Path]) -> None:
     assert same(drawn[0], drawn[1])
     assert not same(drawn[0], drawn[2])
     assert len(drawn[0]) == 3 * (1 + 2 + 2 * len(DISTORTIONS))
+
+
+def test_random_views_are_plain_crops_recoloured_and_mixed(photos: list[Path]) -> None:
+    drawn = list(training_views(photos, crops=60, rungs=1, seed=0))
+    views = [view.image for view in drawn if view.photo == 2 and not view.whole]
+    own = {tuple(c) for c in np.asarray(working_picture(photos[2].read_bytes())).reshape(-1, 3)}
+    plain = sum({tuple(c) for c in np.asarray(view).reshape(-1, 3)} <= own for view in views)
+    assert 15 < plain < 45  # of 60; the others have colours that the photo has not
 
 
 def test_evaluation_views_hold_every_level(photos: list[Path]) -> None:

@@ -43,15 +43,19 @@ class RunConfig:
         teacher_weights: Weight file of the teacher.
         photos: Folders of photos.
         output: Folder of the run: features, weights, logs.
-        head: First stage: the head alone learns from the teacher.
-        distil: Second stage: everything above `freeze_through` learns from the teacher.
-        tune: Third stage: pairs of distorted photos, the teacher kept on undistorted ones.
+        distil: First stage: everything above `freeze_through` learns from the teacher.
+        tune: Second stage: pairs of distorted photos, and still the teacher.
+        more_photos: Folders of photos to train on, none of which is held out.
+        teacher_interpolation: How the teacher's pixels are resized. The student's are `bilinear`,
+            antialiased; a teacher that sees the same pixels can be followed more closely.
         freeze_through: Layers up to this one keep their weights; empty for the tower's default.
         held_out_share: Share of the photos kept out of training, by content hash.
-        crops: Random crops of each photo.
+        crops: Random views of each photo.
         rungs: Severities of each kind of distortion of each photo.
         batch_size: Views a step.
+        hint_weight: Weight of the hints' loss against the EMD in `distil`.
         ranking_weight: Weight of the ranking loss against the EMD in `tune`.
+        distorted_weight: Weight of the EMD on distorted views against the others in `tune`.
         seed: Seed of views, order and initial weights.
     """
 
@@ -61,15 +65,18 @@ class RunConfig:
     teacher_weights: Path
     photos: tuple[Path, ...]
     output: Path
-    head: Stage
     distil: Stage
     tune: Stage
+    more_photos: tuple[Path, ...] = ()
+    teacher_interpolation: str = "bilinear"
     freeze_through: str = ""
     held_out_share: float = 0.15
     crops: int = 6
     rungs: int = 2
     batch_size: int = 64
+    hint_weight: float = 0.05
     ranking_weight: float = 0.1
+    distorted_weight: float = 0.25
     seed: int = 0
 
 

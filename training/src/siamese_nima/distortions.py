@@ -15,6 +15,8 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageFilter
 
+from siamese_nima.preprocessing import SWAPS_SIDES, load_pixels, open_image, orientation
+
 WORKING_SIDE: Final = 512
 
 # The severities of the levels 1…4 that evaluations use; level 0 is the photo itself.
@@ -93,12 +95,25 @@ def distort(
     return DISTORTIONS[kind](image, severity, rng)
 
 
-def working_picture(photo: Image.Image) -> Image.Image:
-    """The photo as RGB, its long side at most `WORKING_SIDE`."""
-    photo.draft("RGB", (WORKING_SIDE, WORKING_SIDE))
-    picture = photo.convert("RGB")
-    picture.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BILINEAR)
-    return picture
+def working_picture(photo: bytes, side: int = WORKING_SIDE) -> Image.Image:
+    """A photo as people see it, at most `side` pixels long.
+
+    Args:
+        photo: The file's bytes.
+        side: Longest side of the result.
+
+    Returns:
+        RGB, turned as its EXIF block says, alpha over white, sRGB.
+
+    Raises:
+        ImageError: As `preprocessing.load_pixels`.
+    """
+    image = open_image(photo)
+    scale = min(1.0, side / max(image.size))
+    height, width = (max(1, round(length * scale)) for length in (image.height, image.width))
+    if orientation(image) in SWAPS_SIDES:
+        height, width = width, height
+    return Image.fromarray(load_pixels(photo, image_size=(height, width)))
 
 
 def _between(mildest: float, worst: float, severity: float) -> float:

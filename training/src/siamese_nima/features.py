@@ -1,4 +1,4 @@
-"""Views computed once: the frozen trunk's features and the teacher's distributions, kept on disk.
+"""Views computed once: the frozen trunk's features and the teacher's answers, kept on disk.
 
 A tower that is frozen through a layer computes the same numbers below it in every epoch; and the
 teacher never changes. Both are computed for every view once, so that an epoch is only the part of
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from siamese_nima.frozen import Runner
 from siamese_nima.preprocessing import to_pixels
 from siamese_nima.towers import Tower
 from siamese_nima.views import View
@@ -31,22 +33,22 @@ class Model:
 
     Attributes:
         tower: Normalisation and size.
-        model: From normalised pixels to whatever it computes.
+        run: From normalised pixels to whatever it computes.
         interpolation: How its pixels are resized.
     """
 
     tower: Tower
-    model: keras.Model
+    run: Runner
     interpolation: str
 
-    def __call__(self, views: Iterable[View]) -> npt.NDArray[Any]:
+    def __call__(self, views: Iterable[View]) -> list[npt.NDArray[Any]]:
         """Runs the model.
 
         Args:
             views: N pictures.
 
         Returns:
-            Its output [N,...].
+            Its outputs, each [N,...].
         """
         size = self.tower.image_size
         pixels = np.stack(
@@ -55,8 +57,7 @@ class Model:
                 for view in views
             ]
         )
-        normalised = self.tower.normalise(pixels.astype(np.float32))
-        return np.asarray(self.model.predict_on_batch(normalised))
+        return self.run(self.tower.normalise(pixels.astype(np.float32)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class FeatureSet:
     Attributes:
         features: Output of the frozen trunk, float16 [N,h,w,c].
         teacher: The teacher's distributions, float32 [N,10].
+        hints: The teacher's last feature map, see `hints.hinting`, float16 [N,h,w,k].
         photo: Index of the photo, int32 [N].
         kind: Index of the kind of distortion in `distortions.DISTORTIONS`, -1 for none, int32 [N].
         severity: `View.severity`, float32 [N].
@@ -74,6 +76,7 @@ class FeatureSet:
 
     features: npt.NDArray[np.float16]
     teacher: npt.NDArray[np.float32]
+    hints: npt.NDArray[np.float16]
     photo: npt.NDArray[np.int32]
     kind: npt.NDArray[np.int32]
     severity: npt.NDArray[np.float32]
@@ -131,27 +134,34 @@ def tower_part(
 def compute_features(
     views: Iterable[View], trunk: Model, teacher: Model, kinds: list[str]
 ) -> Iterator[FeatureSet]:
-    """Computes features and teacher's distributions in batches.
+    """Computes features, hints and the teacher's distributions in batches.
 
     Args:
         views: Pictures.
         trunk: The frozen part of the student.
-        teacher: The teacher.
+        teacher: The teacher; its outputs are distributions and hints.
         kinds: Names of the distortions in the order of their indices.
 
     Yields:
         Sets of up to `BATCH` rows, for `concatenate`.
     """
     pending = iter(views)
-    while batch := list(islice(pending, BATCH)):
-        yield FeatureSet(
-            trunk(batch).astype(np.float16),
-            teacher(batch).astype(np.float32),
-            np.array([view.photo for view in batch], np.int32),
-            np.array([kinds.index(v.kind) if v.kind else -1 for v in batch], np.int32),
-            np.array([view.severity for view in batch], np.float32),
-            np.array([view.whole for view in batch], np.bool_),
-        )
+    # The next views are drawn while the models run on these.
+    with ThreadPoolExecutor(1) as drawer:
+        drawn = drawer.submit(lambda: list(islice(pending, BATCH)))
+        while batch := drawn.result():
+            drawn = drawer.submit(lambda: list(islice(pending, BATCH)))
+            (features,) = trunk(batch)
+            distributions, hints = teacher(batch)
+            yield FeatureSet(
+                features.astype(np.float16),
+                distributions.astype(np.float32),
+                hints.astype(np.float16),
+                np.array([view.photo for view in batch], np.int32),
+                np.array([kinds.index(v.kind) if v.kind else -1 for v in batch], np.int32),
+                np.array([view.severity for view in batch], np.float32),
+                np.array([view.whole for view in batch], np.bool_),
+            )
 
 
 def concatenate(parts: Iterable[FeatureSet]) -> FeatureSet:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
 
 import keras
 import numpy as np
@@ -22,11 +22,18 @@ from siamese_nima.features import (
     concatenate,
     tower_part,
 )
+from siamese_nima.frozen import compile_frozen
+from siamese_nima.hints import hint_loss, hinted, hinting
 from siamese_nima.photos import find_photos, split_by_content
+from siamese_nima.preprocessing import load_pixels
+from siamese_nima.schedule import adamw
 from siamese_nima.towers import build_tower, get_tower
 from siamese_nima.towers.freezing import freeze
 from siamese_nima.views import UNDISTORTED, View, evaluation_views, training_views
 from siamese_nima.weights import load_weights, save_weights
+
+# How many photos the principal directions of the teacher's features are found with.
+_PHOTOS_FOR_HINTS: Final = 256
 
 # The target rows that Keras hands to the loss: a distribution, then these.
 _KEEP, _GROUP, _SEVERITY = -3, -2, -1
@@ -37,7 +44,8 @@ Progress = Callable[[Iterator[View], int, str], Iterator[View]]
 def build_student(config: RunConfig) -> keras.Model:
     """The student with its pretrained backbone and a new head."""
     keras.utils.set_random_seed(config.seed)
-    student = build_tower(get_tower(config.tower))
+    # Nothing is dropped: the teacher's answers have no noise that could be learnt by heart.
+    student = build_tower(get_tower(config.tower), dropout=0.0)
     load_weights(student, config.backbone_weights, headless=True)
     return student
 
@@ -57,12 +65,14 @@ def prepare(config: RunConfig, progress: Progress) -> None:
     config.output.mkdir(parents=True, exist_ok=True)
     (config.output / "config.toml").write_text(to_toml(config))
     training, held_out = split_by_content(find_photos(config.photos), config.held_out_share)
+    training += find_photos(config.more_photos)
     (config.output / "held_out.txt").write_text("".join(f"{path}\n" for path in held_out))
-    tower = get_tower(config.tower)
     trunk = Model(
-        tower, tower_part(build_student(config), through=freeze_layer(config)), "bilinear"
+        get_tower(config.tower),
+        compile_frozen(tower_part(build_student(config), through=freeze_layer(config))),
+        "bilinear",
     )
-    teacher = load_teacher(config)
+    teacher = load_teacher(config, training)
     kinds = list(DISTORTIONS)
     for name, views, count in (
         (
@@ -82,35 +92,51 @@ def prepare(config: RunConfig, progress: Progress) -> None:
         )
 
 
-def load_teacher(config: RunConfig) -> Model:
-    """The teacher; published NIMA weights belong to nearest-neighbour pixels."""
+def load_teacher(config: RunConfig, photos: Sequence[Path]) -> Model:
+    """The teacher, which gives hints along the directions that it finds in some of the photos."""
     tower = get_tower(config.teacher)
     model = build_tower(tower)
     load_weights(model, config.teacher_weights)
-    return Model(tower, model, "nearest")
+    spread = photos[:: max(1, len(photos) // _PHOTOS_FOR_HINTS)]
+    pixels = np.stack(
+        [
+            load_pixels(
+                photo.read_bytes(),
+                image_size=tower.image_size,
+                interpolation=config.teacher_interpolation,
+            )
+            for photo in spread
+        ]
+    )
+    answering = hinting(model, tower.normalise(pixels.astype(np.float32)))
+    return Model(tower, compile_frozen(answering), config.teacher_interpolation)
 
 
 def distil(config: RunConfig) -> Report:
-    """Teaches the student the teacher's distributions: the head, then all above the trunk.
+    """Teaches everything above the frozen layers the teacher's distributions and hints.
 
     Returns:
         How it does on the held-out photos. Writes `distilled.weights.h5`.
     """
     student = build_student(config)
     train, held_out = _feature_sets(config)
-    frozen = freeze_layer(config)
-    pool = student.layers[-3].name  # the average pool, before dropout and head
-    pooled = _predict(tower_part(student, after=frozen, through=pool), train.features)
-    head = tower_part(student, after=pool)
-    _fit(head, config.head, _Views(train, config, features=pooled), _emd_loss, config, "head")
     rest = _learning_part(student, config)
-    _fit(rest, config.distil, _Views(train, config), _emd_loss, config, "distil")
+    _fit(
+        hinted(student, freeze_layer(config)),
+        config.distil,
+        _Views(train, config),
+        [_emd_loss, hint_loss],
+        config,
+        "distil",
+        lambda: report(_predict(rest, held_out.features), held_out),
+        loss_weights=[1.0, config.hint_weight],
+    )
     save_weights(student, config.output / "distilled.weights.h5")
     return report(_predict(rest, held_out.features), held_out)
 
 
 def tune(config: RunConfig) -> Report:
-    """Tunes the distilled student on signed pairs, keeping the teacher on undistorted views.
+    """Tunes the distilled student on signed pairs, keeping to the teacher.
 
     Returns:
         How it does on the held-out photos. Writes `tuned.weights.h5`.
@@ -119,7 +145,15 @@ def tune(config: RunConfig) -> Report:
     load_weights(student, config.output / "distilled.weights.h5")
     train, held_out = _feature_sets(config)
     rest = _learning_part(student, config)
-    _fit(rest, config.tune, _Ladders(train, config), _ladder_loss(config), config, "tune")
+    _fit(
+        rest,
+        config.tune,
+        _Ladders(train, config),
+        _ladder_loss(config),
+        config,
+        "tune",
+        lambda: report(_predict(rest, held_out.features), held_out),
+    )
     save_weights(student, config.output / "tuned.weights.h5")
     return report(_predict(rest, held_out.features), held_out)
 
@@ -144,59 +178,74 @@ def _fit(
     model: keras.Model,
     stage: Stage,
     batches: keras.utils.PyDataset,
-    loss: Callable[[Any, Any], Any],
+    loss: Any,
     config: RunConfig,
     name: str,
+    evaluate: Callable[[], Report],
+    loss_weights: list[float] | None = None,
 ) -> None:
     """Runs one stage; its log is `NAME.csv`."""
-    steps = stage.epochs * len(batches)
-    warmup = math.ceil(stage.warmup_share * steps)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, steps - warmup), warmup_target=stage.learning_rate, warmup_steps=warmup
-    )
-    model.compile(
-        keras.optimizers.AdamW(schedule, weight_decay=stage.weight_decay, clipnorm=1.0), loss=loss
-    )
+    model.compile(adamw(stage, stage.epochs * len(batches)), loss=loss, loss_weights=loss_weights)
     model.fit(
         batches,
         epochs=stage.epochs,
         verbose=2,
         callbacks=[
             keras.callbacks.TerminateOnNaN(),
+            _HeldOut(evaluate),
             keras.callbacks.CSVLogger(str(config.output / f"{name}.csv")),
         ],
     )
 
 
-class _Views(keras.utils.PyDataset):  # type: ignore[misc]
-    """Every view with its teacher's distribution, in a new order each epoch."""
+class _HeldOut(keras.callbacks.Callback):  # type: ignore[misc]
+    """Adds to the log of every epoch how the tower does on the held-out photos."""
 
-    def __init__(
-        self, views: FeatureSet, config: RunConfig, features: npt.NDArray[Any] | None = None
-    ) -> None:
+    def __init__(self, evaluate: Callable[[], Report]) -> None:
         super().__init__()
-        self._features = views.features if features is None else features
-        self._targets = views.teacher
+        self._evaluate = evaluate
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        found = self._evaluate()
+        shown = {
+            "held_out_spearman": found.teacher_spearman,
+            "held_out_emd": found.teacher_emd,
+            "held_out_order": sum(found.order.values()) / len(found.order),
+        }
+        if logs is not None:
+            logs |= shown
+        print("  ".join(f"{key} {value:.4f}" for key, value in shown.items()), flush=True)
+
+
+class _Views(keras.utils.PyDataset):  # type: ignore[misc]
+    """Every view with its teacher's distribution and hints, in a new order each epoch."""
+
+    def __init__(self, views: FeatureSet, config: RunConfig) -> None:
+        super().__init__()
+        self._views = views
         self._batch = config.batch_size
         self._rng = np.random.default_rng(config.seed)
         self.on_epoch_end()
 
     def __len__(self) -> int:
-        return len(self._targets) // self._batch
+        return len(self._views.teacher) // self._batch
 
-    def __getitem__(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    def __getitem__(self, index: int) -> tuple[npt.NDArray[Any], tuple[npt.NDArray[Any], ...]]:
         rows = self._order[index * self._batch : (index + 1) * self._batch]
-        return self._features[rows].astype(np.float32), self._targets[rows]
+        return self._views.features[rows].astype(np.float32), (
+            self._views.teacher[rows],
+            self._views.hints[rows].astype(np.float32),
+        )
 
     def on_epoch_end(self) -> None:
-        self._order = self._rng.permutation(len(self._targets))
+        self._order = self._rng.permutation(len(self._views.teacher))
 
 
 class _Ladders(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches of whole ladders, three quarters, and undistorted views, one quarter.
+    """Batches of whole ladders, one half, and undistorted views, the other.
 
     A ladder is a photo and its distortions of one kind. Targets are rows of the teacher's
-    distribution, whether to keep to it, the ladder's number and the severity.
+    distribution, how much to keep to it, the ladder's number and the severity.
     """
 
     def __init__(self, views: FeatureSet, config: RunConfig) -> None:
@@ -206,7 +255,8 @@ class _Ladders(keras.utils.PyDataset):  # type: ignore[misc]
         self._ladders = np.array(list(_ladder_rows(views)))
         self._undistorted = np.flatnonzero(views.kind < 0)
         rungs = self._ladders.shape[1]
-        self._ladders_a_batch = max(1, round(0.75 * config.batch_size / rungs))
+        self._ladders_a_batch = max(1, round(0.5 * config.batch_size / rungs))
+        self._distorted_weight = config.distorted_weight
         self._views_a_batch = config.batch_size - self._ladders_a_batch * rungs
         self.on_epoch_end()
 
@@ -223,12 +273,12 @@ class _Ladders(keras.utils.PyDataset):  # type: ignore[misc]
         targets = np.column_stack(
             [
                 self._views.teacher[rows],
-                (self._views.kind[rows] < 0).astype(np.float32),
+                np.where(self._views.kind[rows] < 0, 1.0, self._distorted_weight),
                 group,
                 self._views.severity[rows],
             ]
         )
-        return self._views.features[rows].astype(np.float32), targets
+        return self._views.features[rows].astype(np.float32), targets.astype(np.float32)
 
     def on_epoch_end(self) -> None:
         self._order = self._rng.permutation(len(self._ladders))
@@ -252,7 +302,7 @@ def _emd_loss(target: Any, predicted: Any) -> Any:
 
 
 def _ladder_loss(config: RunConfig) -> Callable[[Any, Any], Any]:
-    """EMD to the teacher on undistorted views plus ranking inside the ladders."""
+    """EMD to the teacher, less of it on distorted views, plus ranking inside the ladders."""
 
     def loss(target: Any, predicted: Any) -> Any:
         keep = target[:, _KEEP]

@@ -101,17 +101,22 @@ def get_tower(name: str) -> Tower:
     return TOWERS[name]
 
 
-def build_tower(tower: Tower, *, image_size: tuple[int, int] | None = None) -> keras.Model:
+def build_tower(
+    tower: Tower, *, image_size: tuple[int, int] | None = None, dropout: float | None = None
+) -> keras.Model:
     """Builds a tower with random weights.
 
     Args:
         tower: Which one.
         image_size: Height and width, the tower's own by default.
+        dropout: Share of the pooled features dropped in training, the tower's own by default.
 
     Returns:
         A model from normalised pixels [N,H,W,3] float32 to distributions [N,10].
     """
     backbone = tower.backbone((*(image_size or tower.image_size), 3))
-    x = layers.Dropout(tower.dropout, name="dropout")(backbone.output)
-    x = layers.Dense(VOTE_BINS, activation="softmax", name=HEAD_LAYER)(x)
+    rate = tower.dropout if dropout is None else dropout
+    x = layers.Dropout(rate, name="dropout")(backbone.output)
+    # In float32 under every precision: half of it is too coarse for a softmax.
+    x = layers.Dense(VOTE_BINS, activation="softmax", name=HEAD_LAYER, dtype="float32")(x)
     return keras.Model(backbone.input, x, name=tower.name)
