@@ -20,8 +20,10 @@ COPY tools/src/iq_tools /opt/iq/lib/iq_tools
 COPY examples/photos /opt/iq/photos
 COPY model_repository /models
 
+# Operators that CuPy has compiled are kept beside the plans.
 ENV PYTHONPATH=/opt/iq/lib \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    CUPY_CACHE_DIR=/var/cache/iq/cupy
 # The user that the image brings for Triton.
 USER 1000:1000
 VOLUME /var/cache/iq

@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 from iq_client.local import LocalServer
+from iq_tools.serving.counter import METRIC, ImageCounter
 
 ROOT = Path(__file__).resolve().parents[2]
 # The stock image gives Python and numpy, requirements.in the rest.
@@ -31,6 +32,14 @@ def test_what_the_image_copies_is_there_and_not_ignored() -> None:
     sources = set(re.findall(r"^COPY (\S+) \S+$", dockerfile, re.M))
     assert sources == kept
     assert all((ROOT / source).exists() for source in sources)
+
+
+def test_the_dockerfile_is_clean() -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run(
+        [hadolint, ROOT / "Dockerfile"], stdout=subprocess.PIPE, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_every_requirement_is_pinned_with_hashes() -> None:
@@ -64,6 +73,14 @@ def test_compose_mounts_files_that_exist() -> None:
     assert all((ROOT / path).exists() for path in mounted)
 
 
+def test_prometheus_asks_where_images_are_counted() -> None:
+    address = re.search(
+        r'IQ_METRICS_ADDRESS: ":(\d+)"', (ROOT / "compose.yaml").read_text()
+    )
+    assert address is not None
+    assert f'"triton:{address[1]}"' in (ROOT / "deploy/monitoring/prometheus.yml").read_text()
+
+
 def test_the_dashboard_asks_for_metrics_that_the_server_has(server: LocalServer) -> None:
     dashboard = json.loads(
         (ROOT / "deploy/monitoring/grafana/dashboards/siamese-nima.json").read_text()
@@ -75,6 +92,8 @@ def test_the_dashboard_asks_for_metrics_that_the_server_has(server: LocalServer)
         for name in re.findall(r"\b(?:nv|iq)_[a-z_]+", target["expr"])
     }
     with urllib.request.urlopen(server.metrics_url) as response:
-        offered = set(re.findall(r"^# TYPE (\w+) ", response.read().decode(), re.M))
+        text = response.read().decode() + ImageCounter().text()
+    offered = set(re.findall(r"^# TYPE (\w+) ", text, re.M))
+    assert METRIC in asked
     # The GPU's metrics exist only where there is one.
     assert {name for name in asked if not name.startswith("nv_gpu_")} <= offered
