@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
+import socket
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -123,9 +126,24 @@ def test_requests_that_wait_are_executed_together(client: triton.InferenceServer
         assert runs < len(files)
 
 
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @pytest.fixture
-def crowded(model_repository: Path, tmp_path: Path) -> Iterator[LocalServer]:
-    """The committed repository with room for one waiting request, and with a cache."""
+def counted() -> int:
+    """A port for the counts of images."""
+    return _free_port()
+
+
+@pytest.fixture
+def crowded(
+    model_repository: Path, tmp_path: Path, counted: int, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[LocalServer]:
+    """The committed repository with room for one waiting request, a cache, and counts."""
+    monkeypatch.setenv("IQ_METRICS_ADDRESS", f"127.0.0.1:{counted}")
     copy = shutil.copytree(model_repository, tmp_path / "repository")
     config = copy / "nima_preprocess" / "config.pbtxt"
     text = config.read_text()
@@ -155,6 +173,26 @@ def test_a_full_queue_rejects_at_once_and_a_cache_answers(crowded: LocalServer) 
         np.testing.assert_array_equal(first[name], again[name])
     statistics = client.get_inference_statistics("nima", as_json=True)["model_stats"][0]
     assert int(statistics["inference_stats"]["cache_hit"]["count"]) >= 1
+
+
+def test_images_are_counted_by_code(crowded: LocalServer, counted: int) -> None:
+    client = triton.InferenceServerClient(crowded.url)
+
+    def count() -> dict[str, int]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{counted}/metrics") as response:
+            text = response.read().decode()
+        return {
+            code: int(number)
+            for code, number in re.findall(r'^iq_images_total{code="(\w+)"} (\d+)$', text, re.M)
+        }
+
+    before = count()
+    _score(client, [_photo(1), b"", b"", _photo(2), _photo(3)])
+    after = count()
+    assert {code: after[code] - before.get(code, 0) for code in ("OK", "EMPTY")} == {
+        "OK": 3,
+        "EMPTY": 2,
+    }
 
 
 def test_priorities_are_accepted(

@@ -74,9 +74,7 @@ def test_compose_mounts_files_that_exist() -> None:
 
 
 def test_prometheus_asks_where_images_are_counted() -> None:
-    address = re.search(
-        r'IQ_METRICS_ADDRESS: ":(\d+)"', (ROOT / "compose.yaml").read_text()
-    )
+    address = re.search(r'IQ_METRICS_ADDRESS: ":(\d+)"', (ROOT / "compose.yaml").read_text())
     assert address is not None
     assert f'"triton:{address[1]}"' in (ROOT / "deploy/monitoring/prometheus.yml").read_text()
 

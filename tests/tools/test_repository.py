@@ -39,10 +39,12 @@ def test_a_repository_is_whole_and_the_same_every_time(onnx_file: Path, tmp_path
         "nima/1/.gitkeep",
         "nima_preprocess/config.pbtxt",
         "nima_preprocess/configs/tensorrt.pbtxt",
+        "nima_preprocess/1/counter.py",
         "nima_preprocess/1/gpu_pixels.py",
         "nima_preprocess/1/model.py",
         "nima_preprocess/1/model_gpu.py",
         "nima_preprocess/1/preprocessing.py",
+        "nima_preprocess/1/processor.py",
         "nima_preprocess/warmup/IMAGE",
         "nima_tower/config.pbtxt",
         "nima_tower/configs/embedded.pbtxt",
@@ -50,6 +52,7 @@ def test_a_repository_is_whole_and_the_same_every_time(onnx_file: Path, tmp_path
         "nima_tower/tower.json",
         "nima_tower/1/model.onnx",
         "nima_tower/1/model.py",
+        "nima_tower/1/processor.py",
     }
     assert first[Path("nima_tower/1/model.onnx")] == onnx_file.read_bytes()
     write_repository(onnx_file, tmp_path)
@@ -106,29 +109,37 @@ def test_a_description_that_is_wrong_is_refused(
         _tower(description, **changes)
 
 
+def _imported(source: bytes) -> set[str]:
+    """The top-level names of what a module imports when it runs."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = [ast.Pass()]
+    modules = [
+        module
+        for node in ast.walk(tree)
+        for module in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    ]
+    return {module.partition(".")[0] for module in modules}
+
+
 def test_server_code_imports_nothing_that_the_server_lacks(description: dict[str, Any]) -> None:
     served = {
-        path: ast.parse(text)
+        path: _imported(text)
         for path, text in repository_files(_tower(description)).items()
         if path.suffix == ".py"
     }
-    imported = {
-        str(path.parent.parent): {
-            alias.name.partition(".")[0]
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Import)
-            for alias in node.names
-        }
-        | {
-            (node.module or "").partition(".")[0]
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom)
-        }
-        for path, tree in served.items()
-    }
-    for modules in imported.values():
-        # The one that only type checkers see is training's name of the copy beside it.
-        assert not modules & {"iq_tools", "iq_client", "tensorflow", "keras"}
+    ours = {"iq_tools", "iq_client", "siamese_nima", "tensorflow", "keras"}
+    assert {path for path, modules in served.items() if modules & ours} == set()
+    beside = {"processor", "counter", "preprocessing"}
+    for path, modules in served.items():
+        assert all(path.with_name(f"{module}.py") in served for module in modules & beside)
 
 
 def test_a_write_that_fails_leaves_the_old_file(

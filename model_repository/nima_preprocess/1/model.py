@@ -7,6 +7,7 @@ are decoded as if it were not there.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import sys
@@ -22,11 +23,23 @@ import triton_python_backend_utils as pb_utils
 sys.path.append(str(Path(__file__).resolve().parent.parent / "site-packages"))
 
 if TYPE_CHECKING:
+    from iq_tools.serving.counter import Endpoint, ImageCounter
+    from iq_tools.serving.processor import usable_cores
     from siamese_nima.preprocessing import PREPROCESSING_VERSION, ImageError, Limits, load_pixels
-else:  # the copy that lies beside this file
+else:  # the copies that lie beside this file
+    from counter import Endpoint, ImageCounter
     from preprocessing import PREPROCESSING_VERSION, ImageError, Limits, load_pixels
+    from processor import usable_cores
 
 TOWER_FILE = Path("nima_tower") / "tower.json"
+# `HOST:PORT` or `:PORT` where images are counted by the code of their ERROR, for Prometheus.
+METRICS_VARIABLE = "IQ_METRICS_ADDRESS"
+
+# Every photo takes and gives back megabytes. Given back to the kernel they would be cleared and
+# mapped anew for the next one, a tenth of the time of its decoding.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_KEPT_BYTES = 256 * 2**20
+_LARGEST_KEPT_BLOCK = 32 * 2**20  # glibc takes no more
 
 
 class TritonPythonModel:
@@ -65,8 +78,12 @@ class TritonPythonModel:
         self._limits = Limits(
             max_bytes=int(parameters["max_bytes"]), max_pixels=int(parameters["max_pixels"])
         )
-        threads = int(parameters["threads"]) or len(os.sched_getaffinity(0))
+        _keep_freed_memory()
+        threads = int(parameters["threads"]) or usable_cores()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._counter = ImageCounter()
+        address = os.environ.get(METRICS_VARIABLE)
+        self._metrics = _metrics_endpoint(self._counter, address) if address else None
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Decodes every file of every request.
@@ -89,10 +106,14 @@ class TritonPythonModel:
             batches.append(pixels)
             pending.append(results)
         errors = [[result.result() for result in results] for results in pending]
+        for texts in errors:
+            self._counter.add(texts)
         return [self._respond(pixels, texts) for pixels, texts in zip(batches, errors, strict=True)]
 
     def finalize(self) -> None:
         """Ends the threads."""
+        if self._metrics is not None:
+            self._metrics.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _decode(self, file: bytes, row: npt.NDArray[np.uint8]) -> str:
@@ -119,3 +140,19 @@ class TritonPythonModel:
                 pb_utils.Tensor("ERROR", texts.reshape(-1, 1)),
             ]
         )
+
+
+def _keep_freed_memory() -> None:
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):  # glibc
+        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT_BLOCK)
+
+
+def _metrics_endpoint(counter: ImageCounter, address: str) -> Endpoint:
+    host, separator, port = address.rpartition(":")
+    if not separator or not port.isdecimal():
+        raise pb_utils.TritonModelException(
+            f"{METRICS_VARIABLE} is {address!r}, not HOST:PORT or :PORT"
+        )
+    return Endpoint(counter, host, int(port))

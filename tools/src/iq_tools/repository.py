@@ -39,6 +39,8 @@ MAX_QUEUE_SIZE: Final = 128
 # The preprocessing for a GPU: the model that Triton loads there, and what it needs beside it.
 _GPU_MODEL_FILE: Final = "model_gpu.py"
 _GPU_PIXELS_FILE: Final = "gpu_pixels.py"
+_PROCESSOR_FILE: Final = "processor.py"
+_COUNTER_FILE: Final = "counter.py"
 _WARMUP_PHOTO: Final = "warmup.jpg"
 _HEADER: Final = "# Written by `iq-tools repository`: change its template, not this file.\n"
 
@@ -136,6 +138,8 @@ def repository_files(tower: Tower, *, preprocessing: Path | None = None) -> dict
     written[Path(ENSEMBLE_MODEL, VERSION, ".gitkeep")] = b""
     for step in steps:
         written[Path(step, VERSION, "model.py")] = _read(f"{step}.py")
+        written[Path(step, VERSION, _PROCESSOR_FILE)] = _read(_PROCESSOR_FILE)
+    written[Path(PREPROCESS_MODEL, VERSION, _COUNTER_FILE)] = _read(_COUNTER_FILE)
     on_gpu = Path(PREPROCESS_MODEL, VERSION)
     written[on_gpu / _GPU_MODEL_FILE] = _read(f"{PREPROCESS_MODEL}_gpu.py")
     written[on_gpu / _GPU_PIXELS_FILE] = _read(_GPU_PIXELS_FILE)

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
+if TYPE_CHECKING:
+    from iq_tools.serving.processor import has_bf16, usable_cores
+else:  # the copy that lies beside this file
+    from processor import has_bf16, usable_cores
+
 Array = npt.NDArray[Any]
 Engine = Callable[[Array, Array], Sequence[Array]]
 
 OUTPUTS = ("DISTRIBUTION", "MEAN", "STD")
-GRAPH_FILE = "model.onnx"
+# bf16 is the engine's doing; int8 is in the graph.
+GRAPH_FILES = {"f32": "model.onnx", "bf16": "model.onnx", "int8": "model.int8.onnx"}
+PRECISIONS = {"onnxruntime": ("f32", "int8"), "openvino": ("f32", "bf16")}
 
 
 class TritonPythonModel:
@@ -34,18 +40,22 @@ class TritonPythonModel:
             args: Triton's; `model_config` is JSON, `model_repository` this model's folder.
 
         Raises:
-            TritonModelException: The engine is unknown or not installed.
+            TritonModelException: The engine is unknown or not installed, or cannot compute in the
+                precision that the configuration states.
         """
         parameters = {
             key: value["string_value"]
             for key, value in json.loads(args["model_config"])["parameters"].items()
         }
-        graph = Path(args["model_repository"]) / args["model_version"] / GRAPH_FILE
-        threads = int(parameters["threads"]) or len(os.sched_getaffinity(0))
-        name = parameters["engine"]
-        if name not in ENGINES:
-            raise pb_utils.TritonModelException(f"engine {name!r} is none of {', '.join(ENGINES)}")
-        self._run = ENGINES[name](graph, threads, parameters["precision"])
+        engine, precision = parameters["engine"], parameters["precision"]
+        _check(engine, precision)
+        graph = Path(args["model_repository"]) / args["model_version"] / GRAPH_FILES[precision]
+        if not graph.is_file():
+            raise pb_utils.TritonModelException(
+                f"{graph} is missing; write it with: iq-tools repository --precision {precision}"
+            )
+        threads = int(parameters["threads"]) or usable_cores()
+        self._run = ENGINES[engine](graph, threads, precision)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Scores every image of every request.
@@ -85,7 +95,6 @@ def _joined(parts: list[Array]) -> Array:
 
 
 def _onnxruntime(graph: Path, threads: int, precision: str) -> Engine:
-    _check_precision("onnxruntime", precision, ("f32",))
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -102,7 +111,6 @@ def _onnxruntime(graph: Path, threads: int, precision: str) -> Engine:
 
 
 def _openvino(graph: Path, threads: int, precision: str) -> Engine:
-    _check_precision("openvino", precision, ("f32", "bf16"))
     try:
         openvino: Any = importlib.import_module("openvino")
     except ImportError as error:
@@ -129,10 +137,17 @@ def _openvino(graph: Path, threads: int, precision: str) -> Engine:
     return run
 
 
-def _check_precision(engine: str, precision: str, known: tuple[str, ...]) -> None:
-    if precision not in known:
+def _check(engine: str, precision: str) -> None:
+    if engine not in PRECISIONS:
+        raise pb_utils.TritonModelException(f"engine {engine!r} is none of {', '.join(PRECISIONS)}")
+    if precision not in PRECISIONS[engine]:
         raise pb_utils.TritonModelException(
-            f"{engine} computes in {' or '.join(known)} here, not in {precision!r}"
+            f"{engine} computes in {' or '.join(PRECISIONS[engine])} here, not in {precision!r}"
+        )
+    if precision == "bf16" and not has_bf16():
+        raise pb_utils.TritonModelException(
+            "this processor has no bf16 (neither avx512_bf16 nor amx_bf16 in /proc/cpuinfo). Write "
+            "the repository anew with: iq-tools repository --precision f32"
         )
 
 
