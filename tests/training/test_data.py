@@ -193,6 +193,20 @@ def test_check_command(labelled: Path) -> None:
     assert found["histogram"] == [
         {"score": -7.0, "count": 7}, {"score": 0.0, "count": 7}, {"score": 7.0, "count": 8},
     ]  # fmt: skip
+    for count in ("good 22", "UNREADABLE 1", "MISSING 1", "copies 0"):
+        assert count in lenient.output
+    assert f"7                  8 {'█' * 40}" in lenient.output
+
+
+def test_check_shows_the_first_of_many_problems(tmp_path: Path) -> None:
+    rows = "".join(f"{index}.png 1\n" for index in range(50))
+    (tmp_path / "labels.csv").write_text(f"file_name label\n{rows}")
+    result = CliRunner().invoke(
+        main, ["data", "check", str(tmp_path), "--file", str(tmp_path / "labels.csv")]
+    )
+    assert result.exit_code == 1
+    assert result.output.count(".png: MISSING") == 20 + 10, "ten of them with the error"
+    assert "and 30 more problems: --json" in result.output
 
 
 def test_ladders_of_distortions(labelled: Path) -> None:

@@ -174,6 +174,9 @@ def _data_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+_PROBLEMS_SHOWN = 20
+_BAR = 40  # characters
+
 _IMAGES = click.argument("images", type=click.Path(path_type=Path))
 _JSON = click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write it all.")
 
@@ -199,10 +202,26 @@ def check(images: Path, json_file: Path | None, **options: Any) -> None:
     found = inspection.to_dict()
     if json_file:
         json_file.write_text(json.dumps(found, indent=2) + "\n")
-    for problem in found.pop("problems"):
+    problems = found["problems"]
+    for problem in problems[:_PROBLEMS_SHOWN]:
         click.echo(f"{problem['where']}: {problem['code']}: {problem['text']}")
-    click.echo(json.dumps(found, indent=2))
+    if (more := len(problems) - _PROBLEMS_SHOWN) > 0:
+        click.echo(f"and {more} more problems: --json FILE lists them all")
+    click.echo(_summary(found))
     inspection.require(config.max_bad_share)
+
+
+def _summary(found: dict[str, Any]) -> str:
+    """What `data check` found, for people."""
+    counts = {"good": found["good"], **found["problem_counts"], "copies": len(found["copies"])}
+    lines = [", ".join(f"{name} {count}" for name, count in counts.items())]
+    lines += [f"bad share {found['bad_share']:.4f}", "", f"{'score':14} count"]
+    most = max((row["count"] for row in found["histogram"]), default=1)
+    for row in found["histogram"]:
+        score = f"{row['score']:g}" if "score" in row else f"{row['from']:.2f} … {row['to']:.2f}"
+        bar = "█" * round(_BAR * row["count"] / most)
+        lines.append(f"{score:14} {row['count']:5} {bar}")
+    return "\n".join(lines)
 
 
 def _model_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -6,6 +6,7 @@ The layout is that of Keras 2's `save_weights` (HDF5; the root's `layer_names`, 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -23,8 +24,9 @@ from siamese_nima.weight_files import find_weights
 Arrays = dict[str, list[npt.NDArray[np.float32]]]
 T = TypeVar("T")
 
-# titu1994's later NASNet code calls the head so.
+# Names of titu1994's NASNet code: the head of the later version, a branch of the earlier one.
 _ALIASES: Final = {"toplayer": HEAD_LAYER}
+_EARLIER_BRANCH: Final = re.compile(r"(separable_conv_\d(?:_bn)?)_reduction_1_(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,12 @@ def save_weights(model: keras.Model, path: Path) -> None:
 
 def _counted_from_one(layers: dict[str, T]) -> dict[str, T]:
     names = counted_from_one(layers)
-    return {_ALIASES.get(names[name], names[name]): value for name, value in layers.items()}
+    return {_todays(names[name]): value for name, value in layers.items()}
+
+
+def _todays(name: str) -> str:
+    """What the registry's towers call a layer of a published file."""
+    return _ALIASES.get(name, _EARLIER_BRANCH.sub(r"\1_reduction_right1_\2", name))
 
 
 def _text(name: str | bytes) -> str:
