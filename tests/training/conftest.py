@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from keras import layers
 from PIL import Image
+
+from siamese_nima.config import Stage
+from siamese_nima.data import DataConfig
+from siamese_nima.objective import LossWeights
+from siamese_nima.towers import TOWERS, Tower
+from siamese_nima.training import TrainConfig
 
 
 @pytest.fixture
@@ -43,3 +51,59 @@ def condition() -> Callable[[keras.Model, np.ndarray], None]:
         model(normalised, training=True)
 
     return condition
+
+
+@pytest.fixture
+def make(labelled: Path) -> Callable[..., TrainConfig]:
+    """Configs of runs that take seconds: MobileNet at 32x32."""
+
+    def config(output: str, **changes: object) -> TrainConfig:
+        base = TrainConfig(
+            tower="mobilenet",
+            weights="random",
+            data=DataConfig("labels", labelled / "photos", labelled / "labels.csv"),
+            output=labelled / output,
+            loss=LossWeights(logistic=1.0),
+            head=Stage(epochs=1, learning_rate=1e-2),
+            body=Stage(epochs=2, learning_rate=1e-3),
+            held_out_share=0.4,
+            freeze_through="conv_pw_12_relu",
+            batch_size=8,
+            image_size=32,
+            seed=1,
+        )
+        return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
+
+    return config
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Tower:
+    """A tower that is built and traced in no time; two frozen layers, one way around none."""
+
+    def backbone(input_shape: tuple[int, int, int]) -> keras.Model:
+        pixels = keras.Input(input_shape)
+        x = layers.Conv2D(8, 3, 2, name="low")(pixels)
+        x = layers.ReLU(name="low_relu")(x)
+        x = layers.Conv2D(8, 3, 2, name="high")(x)
+        x = layers.Add(name="sum")([layers.ReLU(name="high_relu")(x), x])
+        return keras.Model(pixels, layers.GlobalAveragePooling2D(name="pool")(x))
+
+    return Tower(
+        "tiny", backbone, (16, 16), scale=1 / 128, offset=-1.0, dropout=0.0, freeze_through="low"
+    )
+
+
+@pytest.fixture
+def quick(
+    make: Callable[..., TrainConfig], tiny: Tower, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., TrainConfig]:
+    """Configs of runs that take a second: `tiny` in the registry."""
+    monkeypatch.setitem(TOWERS, "tiny", tiny)
+
+    def config(output: str, **changes: object) -> TrainConfig:
+        return make(
+            output, **{"tower": "tiny", "freeze_through": "low_relu", "image_size": 16, **changes}
+        )
+
+    return config

@@ -50,6 +50,35 @@ def pairwise_accuracy(scores: Floats, means: Floats, group: Indices) -> float:
     return float(pair_hits(means, better, worse).mean()) if len(better) else float("nan")
 
 
+def worst_pairs(
+    scores: Floats, means: Floats, group: Indices, count: int
+) -> tuple[Indices, Indices]:
+    """The pairs whose order the means miss by most.
+
+    Args:
+        scores: Labels, the higher the better [N].
+        means: Predicted means [N].
+        group: Scores are comparable within a group only [N].
+        count: How many pairs at most; each photo is in one at most.
+
+    Returns:
+        Indices of the better and of the worse sides, the worst-ranked pair first; none that is
+        ranked right.
+    """
+    better, worse = ordered_pairs(scores, group)
+    lead = means[better] - means[worse]
+    used: set[int] = set()
+    chosen: list[int] = []
+    for pair in np.argsort(lead, kind="stable"):
+        if lead[pair] > 0 or len(chosen) == count:
+            break
+        sides = {int(better[pair]), int(worse[pair])}
+        if not used & sides:
+            used |= sides
+            chosen.append(int(pair))
+    return better[chosen], worse[chosen]
+
+
 def spearman(truth: Floats, predicted: Floats) -> float:
     """Rank correlation (SRCC), -1…1; NaN where one side is constant."""
     return _correlation(spearmanr, truth, predicted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +49,11 @@ class Batch:
 
 
 def batch_losses(
-    predicted: Any, batch: Batch, weights: LossWeights, pairing: str
+    predicted: Any,
+    batch: Batch,
+    weights: LossWeights,
+    pairing: str,
+    total: Callable[[Any], Any] = lambda value: value,
 ) -> dict[str, Any]:
     """The losses of a batch.
 
@@ -57,10 +62,18 @@ def batch_losses(
         batch: The labels.
         weights: What counts how much; losses of weight 0 are not computed.
         pairing: A key of `pairs.PAIRINGS`.
+        total: Sums a scalar over all parts of a batch that several devices share.
 
     Returns:
-        Scalars: `loss`, the weighted sum, and each loss by its name.
+        Scalars, float32: `loss`, the weighted sum, and each loss by its name; with `total`, what
+        this part adds to those of the whole batch.
     """
+    predicted = ops.cast(predicted, "float32")
+
+    def mean(values: Any, mask: Any) -> Any:
+        """Mean where the mask is 1; 0 where it is nowhere."""
+        return ops.sum(values * mask) / ops.maximum(total(ops.sum(mask)), 1.0)
+
     means = losses.mean_score(predicted)
     a, b = means[:, None], means[None, :]
     gap = batch.score[:, None] - batch.score[None, :]
@@ -72,18 +85,13 @@ def batch_losses(
     parts: dict[str, Any] = {}
     if weights.emd:
         distances = losses.earth_movers_distance(batch.votes, predicted)
-        parts["emd"] = _mean(distances, known)
+        parts["emd"] = mean(distances, known)
     if weights.contrastive:
         same = ops.cast(ops.equal(batch.bucket[:, None], batch.bucket[None, :]), "float32")
-        parts["contrastive"] = _mean(losses.contrastive(a, b, same), pairs)
+        parts["contrastive"] = mean(losses.contrastive(a, b, same), pairs)
     if weights.logistic:
-        parts["logistic"] = _mean(losses.signed_pairwise_logistic(better, worse), ordered)
+        parts["logistic"] = mean(losses.signed_pairwise_logistic(better, worse), ordered)
     if weights.margin:
-        parts["margin"] = _mean(losses.margin_ranking(better, worse), ordered)
-    total = sum(getattr(weights, name) * value for name, value in parts.items())
-    return {"loss": total, **parts}
-
-
-def _mean(values: Any, mask: Any) -> Any:
-    """Mean where the mask is 1; 0 where it is nowhere."""
-    return ops.sum(values * mask) / ops.maximum(ops.sum(mask), 1.0)
+        parts["margin"] = mean(losses.margin_ranking(better, worse), ordered)
+    loss = sum(getattr(weights, name) * value for name, value in parts.items())
+    return {"loss": loss, **parts}

@@ -1,17 +1,17 @@
-"""From samples to batches of pixels: a `tf.data` pipeline that decodes in parallel."""
+"""From samples to batches: `tf.data` pipelines that decode in parallel and read ahead."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image
 
 from siamese_nima.data.samples import ORIGINAL, Sample
 from siamese_nima.distortions import distort, working_picture
@@ -59,13 +59,42 @@ def encoded(sample: Sample) -> bytes:
 
 def ladder_picture(sample: Sample) -> Image.Image:
     """A rung of a ladder of distortions, upright RGB."""
-    # Turned now: not every distortion keeps the tag that says how.
-    picture = ImageOps.exif_transpose(working_picture(Image.open(sample.path)))
+    picture = working_picture(sample.path.read_bytes())
     if sample.kind != ORIGINAL:
         name = f"{sample.path.name} {sample.kind} {sample.severity}"
         seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
         picture = distort(picture, sample.kind, sample.severity, np.random.default_rng(seed))
     return picture
+
+
+class PixelCache:
+    """Decoded samples, as many as there is room for; the others are decoded anew each time.
+
+    Which ones stay does not matter: an order that is drawn anew every epoch asks for each as often.
+    """
+
+    def __init__(self, mebibytes: int, image_size: tuple[int, int]) -> None:
+        """Makes an empty cache.
+
+        Args:
+            mebibytes: Room, 0 for none.
+            image_size: Height and width of the pixels.
+        """
+        self._room = mebibytes * 2**20 // (image_size[0] * image_size[1] * 3)
+        self._kept: dict[int, npt.NDArray[np.uint8]] = {}
+
+    def __len__(self) -> int:
+        """How many samples it holds."""
+        return len(self._kept)
+
+    def get(self, row: int, load: Callable[[], npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+        """The pixels of a row, decoded by `load` if they are not there. Any thread may ask."""
+        pixels = self._kept.get(row)
+        if pixels is None:
+            pixels = load()
+            if len(self._kept) < self._room:
+                self._kept[row] = pixels
+        return pixels
 
 
 def pixel_batches(
@@ -77,6 +106,7 @@ def pixel_batches(
     image_size: tuple[int, int],
     interpolation: str,
     workers: int = 0,
+    cache: PixelCache | None = None,
 ) -> Any:
     """Decodes samples in a given order.
 
@@ -90,13 +120,20 @@ def pixel_batches(
         image_size: Height and width.
         interpolation: A key of `preprocessing.INTERPOLATIONS`.
         workers: Decoders at work at once, 0 for one a core.
+        cache: Keeps what was decoded, for these samples only.
 
     Returns:
         A `tf.data.Dataset` of (rows int64 [B], pixels uint8 [B,H,W,3]).
     """
 
+    def load_row(row: int) -> npt.NDArray[np.uint8]:
+        return decode(samples[row], image_size=image_size, interpolation=interpolation)
+
     def pixels(row: np.int64, mirror: np.bool_) -> npt.NDArray[np.uint8]:
-        decoded = decode(samples[int(row)], image_size=image_size, interpolation=interpolation)
+        index = int(row)
+        decoded = (
+            cache.get(index, lambda: load_row(index)) if cache is not None else load_row(index)
+        )
         return np.ascontiguousarray(decoded[:, ::-1]) if mirror else decoded
 
     def load(row: Any, mirror: Any) -> tuple[Any, Any]:
@@ -108,5 +145,39 @@ def pixel_batches(
         tf.data.Dataset.from_tensor_slices((rows, mirrored))
         .map(load, num_parallel_calls=workers or os.cpu_count(), deterministic=True)
         .batch(batch_size)
+        .prefetch(2)
+    )
+
+
+def feature_batches(
+    features: npt.NDArray[Any],
+    position: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.int64],
+    *,
+    batch_size: int,
+) -> Any:
+    """Reads features that were computed once.
+
+    Args:
+        features: [M,...], in memory or mapped.
+        position: Where in `features` each sample's are [S].
+        rows: Indices of samples [N].
+        batch_size: Rows a batch; the last batch may be smaller.
+
+    Returns:
+        A `tf.data.Dataset` of (rows int64 [B], features [B,...]).
+    """
+
+    def load(batch: Any) -> tuple[Any, Any]:
+        read = tf.numpy_function(
+            lambda each: features[position[each]], [batch], features.dtype, stateful=False
+        )
+        read.set_shape((None, *features.shape[1:]))
+        return batch, read
+
+    return (
+        tf.data.Dataset.from_tensor_slices(rows)
+        .batch(batch_size)
+        .map(load, num_parallel_calls=2, deterministic=True)
         .prefetch(2)
     )
