@@ -39,7 +39,14 @@ def build(options: dict[str, str]) -> int:
     wanted = {"onnx", "stronglyTyped", "minShapes", "optShapes", "maxShapes", "exportLayerInfo"}
     assert wanted <= options.keys(), options
     Path(options["saveEngine"]).write_bytes(ENGINE + Path(options["onnx"]).read_bytes())
-    layer = {"LayerType": "CaskConvolution", "Outputs": [{"Format/Datatype": "Half"}]}
+    # What is told of an engine with a dynamic batch.
+    tensor = {"Format/Datatype": "N/A due to dynamic shapes"}
+    layer = {
+        "LayerType": "CaskConvolution",
+        "Inputs": [tensor],
+        "Outputs": [tensor],
+        "Weights": {"Type": "Half", "Count": 864},
+    }
     Path(options["exportLayerInfo"]).write_text(json.dumps({"Layers": [layer], "Bindings": []}))
     return 0
 

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -115,18 +119,215 @@ def test_a_missing_builder_says_what_to_install() -> None:
         find_builder("tensorrt_of_another_planet")
 
 
-def test_engine_without_an_fp16_layer_is_refused() -> None:
-    def layer(kind: str, datatype: str) -> dict[str, object]:
-        return {"LayerType": kind, "Outputs": [{"Format/Datatype": datatype}]}
+def _layer(kind: str, datatype: str, weights: str | None = None) -> dict[str, object]:
+    tensor = {"Format/Datatype": datatype}
+    layer: dict[str, object] = {"LayerType": kind, "Inputs": [tensor], "Outputs": [tensor]}
+    return layer | ({"Weights": {"Type": weights, "Count": 9}} if weights else {})
 
-    half = layer("CaskConvolution", "Half NHWC8")
-    single = layer("CaskConvolution", "Float NCHW")
-    assert count_engine_layers({"Layers": [half, half, single]}) == {
-        "CaskConvolution Float": 1,
-        "CaskConvolution Half": 2,
-    }
-    with pytest.raises(ContractError, match="no layer"):
-        count_engine_layers({"Layers": [single]})
+
+DYNAMIC = "N/A due to dynamic shapes"
+
+
+@pytest.mark.parametrize(
+    ("layers", "counts"),
+    [
+        (
+            [_layer("CaskConvolution", "Half NHWC8")] * 2 + [_layer("SoftMax", "Float NCHW")],
+            {"CaskConvolution half": 2, "SoftMax float": 1},
+        ),
+        (
+            [
+                _layer("CaskConvolution", DYNAMIC, "Half"),
+                _layer("CaskGemmMatrixMultiply", DYNAMIC, "Half"),
+                _layer("Reformat", DYNAMIC),
+            ],
+            {"CaskConvolution half": 1, "CaskGemmMatrixMultiply half": 1, "Reformat unknown": 1},
+        ),
+        ([_layer("gemm", "Row major linear FP16 format")], {"gemm half": 1}),
+        # The last product of a tower may write FP32: what it reads is what it computes in.
+        (
+            [{"LayerType": "gemm", "Inputs": [{"Format/Datatype": "Half"}],
+              "Outputs": [{"Format/Datatype": "Float"}]}],
+            {"gemm half": 1},
+        ),
+    ],
+)  # fmt: skip
+def test_an_engines_layers_are_counted_by_precision(
+    layers: list[dict[str, object]], counts: dict[str, int]
+) -> None:
+    assert count_engine_layers({"Layers": layers}) == counts
+
+
+@pytest.mark.parametrize(
+    ("layers", "reason"),
+    [
+        ([_layer("CaskConvolution", "Float NCHW")], "not FP16 where it costs time"),
+        (
+            [
+                _layer("CaskConvolution", DYNAMIC, "Half"),
+                _layer("CaskConvolution", DYNAMIC, "Float"),
+            ],
+            "not FP16 where it costs time: {'CaskConvolution float': 1}",
+        ),
+        ([_layer("CaskConvolution", DYNAMIC)], "no layer of the engine computes in FP16"),
+        ([], "no layer of the engine"),
+        (["conv1 + relu1"], "built without detailed profiling"),
+    ],
+)
+def test_an_engine_that_is_not_proven_fp16_is_refused(layers: list[object], reason: str) -> None:
+    with pytest.raises(ContractError, match=re.escape(reason)):
+        count_engine_layers({"Layers": layers})
+
+
+def _program(folder: Path, name: str, script: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def _with_programs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_gpus_of_one_kind_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _with_programs(tmp_path, monkeypatch)
+    _program(tmp_path, "nvidia-smi", "echo 'NVIDIA L4, 8.9, 590.10'; echo 'NVIDIA L4, 8.9, 590.10'")
+    assert describe_gpu() == {"name": "NVIDIA L4", "compute_cap": "8.9", "driver_version": "590.10"}
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("echo 'NVIDIA L4, 8.9, 590.10'; echo 'NVIDIA T4, 7.5, 590.10'", "of several kinds"),
+        ("echo 'Field compute_cap is not a valid field to query.'", "nvidia-smi says"),
+    ],
+)
+def test_gpus_that_no_single_plan_fits_are_named(
+    said: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _with_programs(tmp_path, monkeypatch)
+    _program(tmp_path, "nvidia-smi", said)
+    with pytest.raises(ContractError, match=reason):
+        describe_gpu()
+
+
+def test_every_option_reaches_trtexec(
+    onnx_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _with_programs(tmp_path, monkeypatch)
+    asked = tmp_path / "asked"
+    fake = Path(__file__).with_name("fake_trtexec.py")
+    script = f'printf "%s\\n" "$@" > {asked}\nexec {sys.executable} {fake} "$@"'
+    _program(tmp_path, "trtexec", script)
+    options = PlanOptions(
+        min_batch=2, opt_batch=4, max_batch=8, workspace_mib=256, version_compatible=True,
+        hardware_compatible=True, timing_cache=tmp_path / "timing.cache",
+    )  # fmt: skip
+    graph = to_fp16(onnx.load(onnx_file)).SerializeToString()
+    find_builder("trtexec").build(graph, read_tower(onnx_file), options, lambda line: None)
+    assert {
+        "--minShapes=PIXELS:2x24x32x3,MASK:2x1",
+        "--optShapes=PIXELS:4x24x32x3,MASK:4x1",
+        "--maxShapes=PIXELS:8x24x32x3,MASK:8x1",
+        "--memPoolSize=workspace:256",
+        "--stronglyTyped",
+        "--versionCompatible",
+        "--hardwareCompatibilityLevel=ampere+",
+        f"--timingCacheFile={tmp_path / 'timing.cache'}",
+        "--profilingVerbosity=detailed",
+    } <= set(asked.read_text().splitlines())
+
+
+class _Configuration:
+    """Records what the real configuration is told."""
+
+    def __init__(self, real: Any, told: dict[str, Any]) -> None:
+        object.__setattr__(self, "_real", real)
+        object.__setattr__(self, "_told", told)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+        if not callable(found):
+            return found
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            self._told.setdefault(name, []).append(arguments)
+            return found(*arguments, **options)
+
+        return call
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._told[name] = value
+        setattr(self._real, name, value)
+
+
+def test_every_option_reaches_the_python_api(tmp_path: Path) -> None:
+    import tensorrt_rtx as trt
+
+    from iq_tools.tensorrt_python import _configure
+
+    options = PlanOptions(
+        workspace_mib=256, version_compatible=True, hardware_compatible=True,
+        timing_cache=tmp_path / "timing.cache",
+    )  # fmt: skip
+    (tmp_path / "timing.cache").write_bytes(b"")
+    told: dict[str, Any] = {}
+    real = trt.Builder(trt.Logger(trt.Logger.ERROR)).create_builder_config()
+    _configure(_Configuration(real, told), options, trt, lambda line: None)
+    assert told["set_memory_pool_limit"] == [(trt.MemoryPoolType.WORKSPACE, 256 * 2**20)]
+    assert told["set_flag"] == [(trt.BuilderFlag.VERSION_COMPATIBLE,)]
+    assert told["hardware_compatibility_level"] == trt.HardwareCompatibilityLevel.AMPERE_PLUS
+    assert told["profiling_verbosity"] == trt.ProfilingVerbosity.DETAILED
+    assert told["create_timing_cache"]
+    assert told["set_timing_cache"]
+
+
+def test_a_plan_for_other_gpus_is_built_and_progress_is_told(onnx_file: Path) -> None:
+    graph = to_fp16(onnx.load(onnx_file)).SerializeToString()
+    said: list[str] = []
+    plan = find_builder(BUILDER).build(
+        graph, read_tower(onnx_file), PlanOptions(hardware_compatible=True), said.append
+    )
+    assert plan.data
+    assert any("steps)" in line for line in said)
+
+
+def test_why_nothing_was_built_is_told(onnx_file: Path) -> None:
+    # Version-compatible plans hold TensorRT's lean runtime, which this package comes without.
+    graph = to_fp16(onnx.load(onnx_file)).SerializeToString()
+    with pytest.raises(ContractError, match=r"built nothing: .*lean"):
+        find_builder(BUILDER).build(
+            graph, read_tower(onnx_file), PlanOptions(version_compatible=True), lambda line: None
+        )
+
+
+class _MismatchingCache:
+    """A configuration to which every cache but an empty one is another GPU's."""
+
+    def __init__(self) -> None:
+        self.used: list[bytes] = []
+
+    def create_timing_cache(self, data: bytes) -> bytes:
+        return data
+
+    def set_timing_cache(self, cache: bytes, *, ignore_mismatch: bool) -> bool:
+        assert not ignore_mismatch
+        if cache:
+            return False
+        self.used.append(cache)
+        return True
+
+
+def test_a_timing_cache_of_another_gpu_is_replaced_and_told(tmp_path: Path) -> None:
+    from iq_tools.tensorrt_python import _use_timing_cache
+
+    file = tmp_path / "timing.cache"
+    file.write_bytes(b"another GPU's")
+    configuration = _MismatchingCache()
+    said: list[str] = []
+    _use_timing_cache(configuration, file, said.append)
+    assert configuration.used == [b""]
+    assert "another GPU" in said[0]
 
 
 @pytest.mark.gpu

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from PIL import Image
 from iq_tools.builders import find_builder
 from iq_tools.cli import main
 from iq_tools.contract import ContractError
+from iq_tools.plan import PlanOptions
 from iq_tools.repository import write_repository
 from iq_tools.serve import Start, prepare
 
@@ -106,7 +108,7 @@ def test_with_a_gpu_a_plan_is_built_once_and_served(
     assert report["gpu"] == {
         "name": "NVIDIA L4", "compute_cap": "8.9", "driver_version": "590.10",
     }  # fmt: skip
-    assert report["precision"] == {"layers": None, "engine": {"CaskConvolution Half": 1}}
+    assert report["precision"] == {"layers": None, "engine": {"CaskConvolution half": 1}}
     assert report["mean_drift"]["plan"] <= 0.03
 
 
@@ -136,6 +138,29 @@ def test_another_gpu_gets_a_plan_of_its_own(
     for name in ("NVIDIA L4, 8.9, 590.10", "NVIDIA H100, 9.0, 590.10"):
         _program(programs, "nvidia-smi", f"echo '{name}'")
         assert _prepare(repository, photos, tmp_path).config_name == "tensorrt"
+    assert len(list((tmp_path / "cache").rglob("model.plan"))) == 2
+
+
+@pytest.mark.usefixtures("trtexec")
+def test_gpus_of_several_kinds_are_left_to_onnx_runtime(
+    repository: Path, photos: Path, programs: Path, tmp_path: Path
+) -> None:
+    both = "echo 'NVIDIA L4, 8.9, 590.10'; echo 'NVIDIA H100, 9.0, 590.10'"
+    _program(programs, "nvidia-smi", both)
+    start = _prepare(repository, photos, tmp_path)
+    assert start.config_name is None
+    assert "--gpus device=0" in start.reason
+
+
+@pytest.mark.usefixtures("gpu", "trtexec")
+def test_a_plan_of_other_options_is_not_taken(
+    repository: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _prepare(repository, photos, tmp_path)
+    monkeypatch.setattr(
+        "iq_tools.serve.PlanOptions", functools.partial(PlanOptions, workspace_mib=1024)
+    )
+    _prepare(repository, photos, tmp_path)
     assert len(list((tmp_path / "cache").rglob("model.plan"))) == 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -21,6 +22,14 @@ from iq_tools.parity import Runner
 
 REPORT_SUFFIX: Final = ".json"
 
+# The engine inspector's kinds of layers that cost time: CaskConvolution, CaskGemmMatrixMultiply, …
+_HEAVY_KINDS: Final = re.compile(r"conv|gemm|matmul|matrixmultiply", re.IGNORECASE)
+# In its words: `Half`, `Half NHWC8`, `Row major linear FP16 format`, …
+_DATATYPE: Final = re.compile(
+    r"\b(half|fp16|float|fp32|bfloat16|bf16|fp8|int8|uint8|int32|int64|bool)\b", re.IGNORECASE
+)
+_SAME_DATATYPES: Final = {"fp16": "half", "fp32": "float", "bf16": "bfloat16"}
+
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
@@ -31,7 +40,8 @@ class PlanOptions:
         opt_batch: The batch that it is tuned for.
         max_batch: Largest batch; the configuration's `max_batch_size` must not exceed it.
         workspace_mib: Most scratch memory of a layer, in MiB.
-        version_compatible: Also loads on later TensorRT of the same major version; slower.
+        version_compatible: Also loads on later TensorRT of the same major version; slower. Triton
+            wants `--backend-config=tensorrt,version-compatible=true` for it.
         hardware_compatible: Also loads on other GPUs from Ampere on; slower.
         timing_cache: File that keeps measured kernels, so that the next build is quick.
     """
@@ -140,6 +150,7 @@ def write_plan(
         "profile": {
             BATCH_DIMENSION: [options.min_batch, options.opt_batch, options.max_batch],
         },
+        "workspace_mib": options.workspace_mib,
         "version_compatible": options.version_compatible,
         "hardware_compatible": options.hardware_compatible,
         "precision": asdict(plan.precision),
@@ -151,7 +162,11 @@ def write_plan(
 
 
 def describe_gpu() -> dict[str, str] | None:
-    """Name, compute capability and driver of the first GPU; None where there is none."""
+    """Name, compute capability and driver of the GPUs; None where there is none.
+
+    Raises:
+        ContractError: There are GPUs of several kinds; a plan is for one.
+    """
     program = shutil.which("nvidia-smi")
     if program is None:
         return None
@@ -162,29 +177,63 @@ def describe_gpu() -> dict[str, str] | None:
         text=True,
         check=False,
     )
-    if asked.returncode or not asked.stdout.strip():
+    kinds = list(dict.fromkeys(line.strip() for line in asked.stdout.splitlines() if line.strip()))
+    if asked.returncode or not kinds:
         return None
-    values = asked.stdout.splitlines()[0].split(",")
+    if len(kinds) > 1:
+        raise ContractError(
+            f"there are GPUs of several kinds ({'; '.join(kinds)}), and a plan is for one. Give "
+            f"each server its own, as with docker run --gpus device=0"
+        )
+    values = kinds[0].split(",")
+    if len(values) != len(fields):
+        raise ContractError(f"nvidia-smi says {kinds[0]!r}, not {', '.join(fields)}")
     return dict(zip(fields, (value.strip() for value in values), strict=True))
 
 
 def count_engine_layers(information: dict[str, Any]) -> dict[str, int]:
-    """Counts an engine's layers by kind and data type of their first output.
+    """Counts an engine's layers by kind and data type.
 
     Args:
         information: What the engine inspector says, of an engine built with detailed verbosity.
 
     Returns:
-        Counts by name, such as `CaskConvolution Half`.
+        Counts by name, such as `CaskConvolution half`; `unknown` where a layer does not tell.
 
     Raises:
-        ContractError: No layer computes in FP16.
+        ContractError: Nothing computes in FP16, something heavy does not, or there are no details.
     """
     counts: Counter[str] = Counter()
+    wide: Counter[str] = Counter()
     for layer in information["Layers"]:
-        outputs = layer.get("Outputs") or [{}]
-        datatype = str(outputs[0].get("Format/Datatype", "unknown")).split(" ")[0]
-        counts[f"{layer.get('LayerType', 'unknown')} {datatype}"] += 1
-    if not any(kind.endswith(("Half", "FP16")) for kind in counts):
+        if not isinstance(layer, dict):
+            raise ContractError(
+                f"the engine tells nothing of its layers but their names, such as {layer!r}: it "
+                f"was built without detailed profiling verbosity"
+            )
+        kind = str(layer.get("LayerType", "unknown"))
+        datatype = _datatype(layer)
+        counts[f"{kind} {datatype}"] += 1
+        if _HEAVY_KINDS.search(kind) and datatype == "float":
+            wide[f"{kind} {datatype}"] += 1
+    if wide:
+        raise ContractError(f"the engine is not FP16 where it costs time: {dict(wide)}")
+    if not any(kind.endswith(" half") for kind in counts):
         raise ContractError(f"no layer of the engine computes in FP16: {dict(counts)}")
     return dict(sorted(counts.items()))
+
+
+def _datatype(layer: dict[str, Any]) -> str:
+    """What a layer computes in, as far as the inspector tells.
+
+    Of an engine with a dynamic batch it tells the formats of no tensor ("N/A due to dynamic
+    shapes"), but the type of the weights, which in a strongly typed network is that of the layer.
+    """
+    weights = layer.get("Weights") or {}
+    tensors = [*(layer.get("Inputs") or ()), *(layer.get("Outputs") or ())]
+    for text in (weights.get("Type"), *(tensor.get("Format/Datatype") for tensor in tensors)):
+        found = _DATATYPE.search(str(text))
+        if found is not None:
+            name = found.group().lower()
+            return _SAME_DATATYPES.get(name, name)
+    return "unknown"

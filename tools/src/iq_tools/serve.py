@@ -93,8 +93,8 @@ def prepare(
         raise ContractError(f"runtime {runtime!r} is none of {', '.join(RUNTIMES)}")
     if runtime == "onnxruntime":
         return Start(repository, None, "ONNX Runtime, as asked for")
-    gpu = describe_gpu()
     try:
+        gpu = describe_gpu()
         if gpu is None:
             raise ContractError("no NVIDIA GPU (nvidia-smi shows none)")
         builder = find_builder()
@@ -108,9 +108,9 @@ def prepare(
 
 
 def plan_key(onnx_file: Path, gpu: dict[str, str], builder: Builder) -> str:
-    """The name of a plan in the cache: the same graph, GPU and TensorRT give the same name."""
+    """The name of a plan in the cache, for the same graph, GPU, TensorRT and options the same."""
     graph = hashlib.sha256(onnx_file.read_bytes()).hexdigest()
-    parts = (graph, gpu["name"], gpu["compute_cap"], builder.version)
+    parts = (graph, gpu["name"], gpu["compute_cap"], builder.version, repr(PlanOptions()))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:_KEY_LENGTH]
 
 

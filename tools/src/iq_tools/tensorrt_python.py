@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
@@ -79,7 +80,7 @@ def _build(
     _configure(configuration, options, trt, report)
     profile = builder.create_optimization_profile()
     batches = (options.min_batch, options.opt_batch, options.max_batch)
-    for name, shape in ((PIXELS, (*tower.image_size, 3)), (MASK, (1,))):
+    for name, shape in _shapes(tower).items():
         profile.set_shape(name, *((batch, *shape) for batch in batches))
     configuration.add_optimization_profile(profile)
     serialised = builder.build_serialized_network(network, configuration)
@@ -90,18 +91,30 @@ def _build(
         if cache is not None:
             write_atomically(options.timing_cache, bytes(cache.serialize()))
     data = bytes(serialised)
-    return Plan(data, Precision(layers, _inspect(data, trt)))
+    return Plan(data, Precision(layers, _inspect(data, tower, options, trt)))
 
 
-def _inspect(data: bytes, trt: ModuleType) -> dict[str, int] | None:
+def _inspect(
+    data: bytes, tower: Tower, options: PlanOptions, trt: ModuleType
+) -> dict[str, int] | None:
     """Counts the engine's layers; None where no GPU can load it."""
     if describe_gpu() is None:
         return None
     engine = trt.Runtime(_Log(trt).logger).deserialize_cuda_engine(data)
     if engine is None:
         raise ContractError("the plan that was just built cannot be loaded on this GPU")
-    text = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
+    context = engine.create_execution_context()
+    for name, shape in _shapes(tower).items():
+        context.set_input_shape(name, (options.opt_batch, *shape))
+    inspector = engine.create_engine_inspector()
+    inspector.execution_context = context  # with a batch that is fixed it tells more
+    text = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
     return count_engine_layers(json.loads(text))
+
+
+def _shapes(tower: Tower) -> dict[str, tuple[int, ...]]:
+    """The inputs without their batch."""
+    return {PIXELS: (*tower.image_size, 3), MASK: (1,)}
 
 
 def _count_layers(network: Any) -> dict[str, int]:
@@ -132,10 +145,17 @@ def _configure(
     if options.hardware_compatible:
         configuration.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
     if options.timing_cache is not None:
-        known = options.timing_cache.read_bytes() if options.timing_cache.is_file() else b""
-        configuration.set_timing_cache(
-            configuration.create_timing_cache(known), ignore_mismatch=False
-        )
+        _use_timing_cache(configuration, options.timing_cache, report)
+
+
+def _use_timing_cache(configuration: Any, file: Path, report: Callable[[str], None]) -> None:
+    """Takes what earlier builds measured; another GPU's or TensorRT's is replaced."""
+    known = file.read_bytes() if file.is_file() else b""
+    cache = configuration.create_timing_cache(known)
+    if cache is not None and configuration.set_timing_cache(cache, ignore_mismatch=False):
+        return
+    report(f"{file} is of another GPU or TensorRT, or damaged: kernels are measured anew")
+    configuration.set_timing_cache(configuration.create_timing_cache(b""), ignore_mismatch=False)
 
 
 def _progress_monitor(trt: ModuleType, report: Callable[[str], None]) -> Any:
