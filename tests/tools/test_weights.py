@@ -355,6 +355,19 @@ def test_the_command_says_what_cannot_be(site: Site, tmp_path: Path, cache: Path
     assert str(cache) in result.output
 
 
+def test_a_file_put_there_by_hand_gets_its_record(cache: Path, data_folder: Path) -> None:
+    name = "idealo/mobilenet-aesthetic"
+    source, path = find_source(name)
+    path.parent.mkdir(parents=True)
+    published = data_folder / "idealo_nima" / "weights_mobilenet_aesthetic_0.07.hdf5"
+    path.write_bytes(published.read_bytes())
+    result = run("fetch", name)
+    assert result.exit_code == 0, result.output
+    record = json.loads(path.with_name(f"{path.name}.json").read_text())
+    assert record["tower"] == "mobilenet"
+    assert record["sha256"] == source.sha256
+
+
 def test_the_list_says_what_is_there(cache: Path) -> None:
     path = cache / "titu1994" / "nasnet-mobile.h5"
     path.parent.mkdir(parents=True)

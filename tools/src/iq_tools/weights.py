@@ -193,7 +193,7 @@ def fetch(
 
 
 def _check_present(source: Source, path: Path, record: Path, expected: str) -> str:
-    """The sum of a file that is there already."""
+    """The sum of a file that is there already; it gets a record if it has none."""
     kept = {}
     if record.exists():
         kept = json.loads(record.read_text())
@@ -204,6 +204,9 @@ def _check_present(source: Source, path: Path, record: Path, expected: str) -> s
     found = _sum(path)
     if (wanted := expected or kept.get("sha256", found)) != found:
         raise DownloadError(f"{path} has the sha256 {found}, not {wanted}: delete it, fetch again")
+    if not kept:
+        # Put there by hand, where there is no network.
+        write_atomically(record, _record(source, found, path.stat().st_size))
     return found
 
 
