@@ -19,8 +19,10 @@ import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
-# Packages for a server without Pillow, such as the stock container.
-sys.path.append(str(Path(__file__).resolve().parent.parent / "site-packages"))
+# Packages for a server without Pillow, such as the stock container: beside the model, or where
+# PYTHONPATH says, which the interpreter inside Triton's backend may ignore.
+PACKAGES = Path(__file__).resolve().parent.parent / "site-packages"
+sys.path += [str(PACKAGES), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
 
 if TYPE_CHECKING:
     from iq_tools.serving.counter import Endpoint, ImageCounter
@@ -28,7 +30,17 @@ if TYPE_CHECKING:
     from siamese_nima.preprocessing import PREPROCESSING_VERSION, ImageError, Limits, load_pixels
 else:  # the copies that lie beside this file
     from counter import Endpoint, ImageCounter
-    from preprocessing import PREPROCESSING_VERSION, ImageError, Limits, load_pixels
+
+    try:
+        from preprocessing import PREPROCESSING_VERSION, ImageError, Limits, load_pixels
+    except ModuleNotFoundError as error:
+        if error.name != "PIL":
+            raise
+        raise ImportError(
+            f"this server's Python has no Pillow. Where the repository is kept: pip install "
+            f"--no-deps --only-binary=:all: --python-version {sys.version_info.major}."
+            f"{sys.version_info.minor} --platform manylinux_2_28_x86_64 --target {PACKAGES} pillow"
+        ) from error
     from processor import usable_cores
 
 TOWER_FILE = Path("nima_tower") / "tower.json"
