@@ -55,6 +55,21 @@ def test_weights_become_a_repository(
     assert json.loads((written / "tower.json").read_text()) == json.loads(tower.text)
 
 
+def test_what_the_weights_say_is_left_to_them(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = tmp_path / "asked"
+    _exporter(tmp_path / "bin", f'printf "%s\\n" "$@" > {asked}; exit 1', monkeypatch)
+    arguments = ["build", "--weights", "somebody/tower", "--output", str(tmp_path / "repository")]
+    assert CliRunner().invoke(main, arguments).exit_code == 1
+    assert asked.read_text().splitlines()[:4] == [
+        "export",
+        "--weights",
+        "somebody/tower",
+        "--output",
+    ]
+
+
 def test_why_an_export_failed_is_shown(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
