@@ -6,8 +6,12 @@ import json
 import re
 import subprocess
 import sys
+import threading
 import urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+
+import pytest
 
 from iq_client.local import LocalServer
 from iq_tools.serving.counter import METRIC, ImageCounter
@@ -40,6 +44,34 @@ def test_the_dockerfile_is_clean() -> None:
         [hadolint, ROOT / "Dockerfile"], stdout=subprocess.PIPE, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(("status", "healthy"), [(200, True), (400, False)])
+def test_the_health_check_asks_whether_the_models_are_ready(status: int, healthy: bool) -> None:
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    check = re.search(
+        r"^HEALTHCHECK .*\\\n\s+CMD (\[.*\])$", (ROOT / "Dockerfile").read_text(), re.M
+    )
+    assert check is not None
+    program, *arguments = json.loads(check.group(1))
+    assert program == "python3"
+    with HTTPServer(("127.0.0.1", 0), Handler) as triton:
+        threading.Thread(target=triton.serve_forever, daemon=True).start()
+        command = [part.replace(":8000/", f":{triton.server_port}/") for part in arguments]
+        done = subprocess.run([sys.executable, *command], stderr=subprocess.DEVNULL, check=False)
+        triton.shutdown()
+    assert asked == ["/v2/health/ready"]
+    assert (done.returncode == 0) == healthy
 
 
 def test_every_requirement_is_pinned_with_hashes() -> None:
