@@ -7,7 +7,6 @@ are decoded as if it were not there.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import sys
@@ -26,7 +25,7 @@ sys.path += [str(PACKAGES), *filter(None, os.environ.get("PYTHONPATH", "").split
 
 if TYPE_CHECKING:
     from iq_tools.serving.counter import Endpoint, ImageCounter
-    from iq_tools.serving.processor import usable_cores
+    from iq_tools.serving.processor import keep_freed_memory, usable_cores
     from siamese_nima.preprocessing import PREPROCESSING_VERSION, ImageError, Limits, load_pixels
 else:  # the copies that lie beside this file
     from counter import Endpoint, ImageCounter
@@ -41,17 +40,11 @@ else:  # the copies that lie beside this file
             f"--no-deps --only-binary=:all: --python-version {sys.version_info.major}."
             f"{sys.version_info.minor} --platform manylinux_2_28_x86_64 --target {PACKAGES} pillow"
         ) from error
-    from processor import usable_cores
+    from processor import keep_freed_memory, usable_cores
 
 TOWER_FILE = Path("nima_tower") / "tower.json"
 # `HOST:PORT` or `:PORT` where images are counted by the code of their ERROR, for Prometheus.
 METRICS_VARIABLE = "IQ_METRICS_ADDRESS"
-
-# Every photo takes and gives back megabytes. Given back to the kernel they would be cleared and
-# mapped anew for the next one, a tenth of the time of its decoding.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
-_KEPT_BYTES = 256 * 2**20
-_LARGEST_KEPT_BLOCK = 32 * 2**20  # glibc takes no more
 
 
 class TritonPythonModel:
@@ -90,7 +83,7 @@ class TritonPythonModel:
         self._limits = Limits(
             max_bytes=int(parameters["max_bytes"]), max_pixels=int(parameters["max_pixels"])
         )
-        _keep_freed_memory()
+        keep_freed_memory()
         threads = int(parameters["threads"]) or usable_cores()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._counter = ImageCounter()
@@ -152,13 +145,6 @@ class TritonPythonModel:
                 pb_utils.Tensor("ERROR", texts.reshape(-1, 1)),
             ]
         )
-
-
-def _keep_freed_memory() -> None:
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):  # glibc
-        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
-        libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT_BLOCK)
 
 
 def _metrics_endpoint(counter: ImageCounter, address: str) -> Endpoint:

@@ -67,6 +67,7 @@ class TritonPythonModel(on_host.TritonPythonModel):
             for request in requests
         ]
         pixels, errors = self._decoder.decode([file for batch in batches for file in batch])
+        self._counter.add(errors)
         self._log()
         responses = []
         start = 0

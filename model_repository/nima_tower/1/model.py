@@ -6,9 +6,11 @@ requests that wait are scored as one batch.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,9 @@ Engine = Callable[[Array, Array], Sequence[Array]]
 OUTPUTS = ("DISTRIBUTION", "MEAN", "STD")
 # bf16 is the engine's doing; int8 is in the graph.
 GRAPH_FILES = {"f32": "model.onnx", "bf16": "model.onnx", "int8": "model.int8.onnx"}
+# Threads that share an operator wait for each other after every one of them, longest where decoding
+# takes their cores meanwhile. So a batch is cut into parts of so many images, each on one thread.
+_PART = 2
 PRECISIONS = {"onnxruntime": ("f32", "int8"), "openvino": ("f32", "bf16")}
 
 
@@ -97,17 +102,33 @@ def _joined(parts: list[Array]) -> Array:
 def _onnxruntime(graph: Path, threads: int, precision: str) -> Engine:
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # The cores belong to the decoding threads as well: a waiting thread must not spin on one.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    def session(intra_op: int) -> Any:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = intra_op
+        # The cores belong to the decoding threads as well: a waiting thread must not spin on one.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
-    def run(pixels: Array, mask: Array) -> Sequence[Array]:
+    def run(session: Any, pixels: Array, mask: Array) -> Sequence[Array]:
         values: Sequence[Array] = session.run(OUTPUTS, {"PIXELS": pixels, "MASK": mask})
         return values
 
-    return run
+    together = session(threads)
+    if threads == 1:
+        return functools.partial(run, together)
+    apart = session(1)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="score")
+
+    def spread(pixels: Array, mask: Array) -> Sequence[Array]:
+        if len(pixels) < threads:
+            return run(together, pixels, mask)
+        parts = pool.map(
+            lambda start: run(apart, pixels[start : start + _PART], mask[start : start + _PART]),
+            range(0, len(pixels), _PART),
+        )
+        return [np.concatenate(values) for values in zip(*parts, strict=True)]
+
+    return spread
 
 
 def _openvino(graph: Path, threads: int, precision: str) -> Engine:

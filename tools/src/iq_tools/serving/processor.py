@@ -1,10 +1,11 @@
-"""What the processor offers this process: cores by affinity and quota, and bf16.
+"""What the machine offers this process: cores by affinity and quota, bf16, and its own memory.
 
 The server's models run copies of this file, so it imports nothing but the standard library.
 """
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 from pathlib import Path
@@ -14,6 +15,11 @@ _BF16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _OWN_CGROUP: Final = Path("/proc/self/cgroup")
 _CPU_INFO: Final = Path("/proc/cpuinfo")
+
+_M_TRIM_THRESHOLD: Final = -1  # of malloc.h
+_M_MMAP_THRESHOLD: Final = -3
+_KEPT_BYTES: Final = 256 * 2**20
+_LARGEST_KEPT_BLOCK: Final = 32 * 2**20  # glibc takes no more
 
 
 def usable_cores(*, cgroups: Path = _CGROUPS, own: Path = _OWN_CGROUP) -> int:
@@ -43,6 +49,19 @@ def has_bf16(cpu_info: Path = _CPU_INFO) -> bool:
     lines = cpu_info.read_text(encoding="utf-8").splitlines()
     flags = next((line for line in lines if line.startswith("flags")), "")
     return not _BF16_FLAGS.isdisjoint(flags.split())
+
+
+def keep_freed_memory() -> None:
+    """Has the C library keep what is freed for what is allocated next.
+
+    Every photo takes and gives back megabytes. Given back to the kernel they would be cleared and
+    mapped anew for the next one, which takes a part of the time of its decoding. Does nothing where
+    the C library is not glibc.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT_BLOCK)
 
 
 def _folders(cgroups: Path, own: Path) -> list[Path]:
