@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import shutil
+import socket
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,12 +43,24 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def metrics_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
 def gpu_client(
-    model_repository: Path, tmp_path_factory: pytest.TempPathFactory, log: Path
+    model_repository: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    log: Path,
+    metrics_port: int,
 ) -> Iterator[triton.InferenceServerClient]:
     copy = _without_gpu(model_repository, tmp_path_factory.mktemp("gpu"), "cpu")
-    with LocalServer(copy, log_file=log) as server:
-        yield triton.InferenceServerClient(server.url)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("IQ_METRICS_ADDRESS", f"127.0.0.1:{metrics_port}")
+        with LocalServer(copy, log_file=log) as server:
+            yield triton.InferenceServerClient(server.url)
 
 
 def _score(client: triton.InferenceServerClient, files: list[bytes]) -> dict[str, np.ndarray]:
@@ -72,6 +86,7 @@ def test_one_bad_image_leaves_its_neighbours(
     server: LocalServer,
     example_photos: list[Path],
     log: Path,
+    metrics_port: int,
 ) -> None:
     whole = example_photos[0].read_bytes()
     png = io.BytesIO()
@@ -85,6 +100,10 @@ def test_one_bad_image_leaves_its_neighbours(
     for name in ("DISTRIBUTION", "MEAN", "STD"):
         assert np.isnan(found[name][1:4]).all()
         assert np.isfinite(found[name][[0, 4]]).all()
+    with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics") as response:
+        counts = response.read().decode()
+    assert 'iq_images_total{code="UNREADABLE"} 2' in counts
+    assert 'iq_images_total{code="EMPTY"} 1' in counts
     assert "the host decoded 2 files so far: 1 JPEG that is cut off, 1 PNG" in log.read_text()
 
 
