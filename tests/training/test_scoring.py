@@ -121,15 +121,26 @@ def test_evaluate_reports_the_agreement_with_labels(labelled: Path, models: Path
     found = labelled / "found.json"
     result = run(
         "evaluate", labelled / "photos", "--file", labelled / "labels.csv", "--model",
-        models / "saved_model", "--resamples", 20, "--json", found,
+        models / "saved_model", "--resamples", 20, "--json", found, "--report",
+        labelled / "report.html",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     metrics = json.loads(found.read_text())["metrics"]
     assert metrics["pairwise"]["count"] == 3 * 8 * 8
+    assert "pairwise gap 14" in (labelled / "report.html").read_text()
     assert set(metrics) == {"srcc", "lcc_mean", "pairwise", "pairwise gap 7", "pairwise gap 14"}
     low, value, high = (metrics["srcc"][key] for key in ("low", "value", "high"))
     assert -1 <= low <= value <= high <= 1
     assert "pairwise gap 14" in result.output
+
+
+def test_a_report_that_cannot_be_written_is_refused_first(labelled: Path, models: Path) -> None:
+    result = run(
+        "evaluate", labelled / "photos", "--file", labelled / "labels.csv", "--weights",
+        models / "gone.h5", "--report", labelled / "report.pdf",
+    )  # fmt: skip
+    assert result.exit_code == 1
+    assert "ends in .html or .png" in result.output
 
 
 def test_evaluate_on_distortions(labelled: Path, models: Path) -> None:
