@@ -332,7 +332,8 @@ def evaluate(
     inspection.require(config.max_bad_share)
     distributions = score_samples(inspection.samples, scorer, _track)
     metrics = agreement(inspection.samples, distributions, resamples=resamples, seed=seed)
-    table = Table("metric", "value", "95 % interval", "n", title=f"{model} on {images}")
+    click.echo(f"{model} on {images}")
+    table = Table("metric", "value", "95 % interval", "n")
     for name, metric in metrics.items():
         interval = f"{metric.low:.4f} – {metric.high:.4f}"
         table.add_row(name, f"{metric.value:.4f}", interval, str(metric.count))
