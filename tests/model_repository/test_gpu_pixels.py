@@ -8,9 +8,10 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -343,6 +344,53 @@ def test_a_jpeg_that_is_cut_off_is_not_whole(length: int) -> None:
 @given(st.binary(max_size=300))
 def test_any_bytes_have_an_answer(data: bytes) -> None:
     assert gpu_pixels.is_whole(b"\xff\xd8" + data) in (True, False)
+
+
+class _FakeCupy(ModuleType):
+    """NumPy under the names of CuPy that a device needs beside the arrays'."""
+
+    cuda = SimpleNamespace(Device=lambda index: nullcontext(index))
+    asnumpy = staticmethod(np.asarray)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+
+def _fake_cuda(monkeypatch: pytest.MonkeyPatch, decoded: Any) -> list[Any]:
+    """nvImageCodec without a GPU, whose decoder answers with this; returns what it was given."""
+    asked: list[Any] = []
+
+    class Decoder:
+        def __init__(self, **options: Any) -> None:
+            asked.append(options)
+
+        def decode(self, files: list[bytes], params: Any) -> list[Any]:
+            return [decoded] * len(files)
+
+    fake = SimpleNamespace(
+        Decoder=Decoder,
+        Backend=lambda kind: kind,
+        BackendKind=nvimgcodec.BackendKind,
+        DecodeParams=nvimgcodec.DecodeParams,
+        ColorSpec=nvimgcodec.ColorSpec,
+    )
+    monkeypatch.setitem(sys.modules, "cupy", _FakeCupy("cupy"))
+    monkeypatch.setitem(sys.modules, "nvidia.nvimgcodec", fake)
+    return asked
+
+
+def test_on_a_gpu_only_its_own_decoders_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = _fake_cuda(monkeypatch, np.zeros((64, 64, 3), np.uint8))
+    gpu_pixels.cuda_device(1)
+    assert asked[0]["device_id"] == 1
+    assert nvimgcodec.BackendKind.CPU_ONLY not in asked[0]["backends"]
+    assert nvimgcodec.BackendKind.GPU_ONLY in asked[0]["backends"]
+
+
+def test_a_decoder_without_nvjpeg_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    _fake_cuda(monkeypatch, None)
+    with pytest.raises(ImportError, match="nvidia-nvjpeg"):
+        gpu_pixels.cuda_device(0)
 
 
 def test_without_a_gpu_there_is_no_cuda_device() -> None:

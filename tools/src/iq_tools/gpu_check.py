@@ -102,15 +102,16 @@ def matmul_peak(device: Any, seconds: float) -> float:
     Returns:
         Floating point operations per second.
     """
-    matrix = device.arrays.ones((_MATRIX, _MATRIX), np.float16)
+    with device.scope():
+        matrix = device.arrays.ones((_MATRIX, _MATRIX), np.float16)
 
-    def multiply() -> int:
-        for _ in range(_PRODUCTS):
-            matrix @ matrix
-        device.synchronize()
-        return _PRODUCTS
+        def multiply() -> int:
+            for _ in range(_PRODUCTS):
+                matrix @ matrix
+            device.synchronize()
+            return _PRODUCTS
 
-    return rate(multiply, seconds) * 2 * _MATRIX**3
+        return rate(multiply, seconds) * 2 * _MATRIX**3
 
 
 def measure_decoding(

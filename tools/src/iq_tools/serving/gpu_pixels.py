@@ -15,6 +15,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -84,12 +85,14 @@ class Device:
     Attributes:
         arrays: The array module.
         decode: Decodes whole JPEGs to uint8 [H,W,3]; None for each that it refuses.
+        scope: Makes it the calling thread's device for a while.
         synchronize: Waits until everything that was asked of the device is done.
         to_host: Copies an array into a NumPy array.
     """
 
     arrays: ArrayModule
     decode: Callable[[Sequence[bytes]], Sequence[Array | None]]
+    scope: Callable[[], AbstractContextManager[Any]]
     synchronize: Callable[[], None]
     to_host: Callable[[Array], npt.NDArray[np.uint8]]
 
@@ -111,10 +114,13 @@ def cuda_device(index: int) -> Device:
     cupy: Any = importlib.import_module("cupy")
     nvimgcodec: Any = importlib.import_module(_NVIMGCODEC)
 
-    cupy.cuda.Device(index).use()
     kinds = nvimgcodec.BackendKind
     # Not its CPU decoders: what the GPU refuses is to be seen and counted.
     backends = [kinds.HW_GPU_ONLY, kinds.GPU_ONLY, kinds.HYBRID_CPU_GPU]
+
+    def scope() -> AbstractContextManager[Any]:
+        context: AbstractContextManager[Any] = cupy.cuda.Device(index)
+        return context
 
     def synchronize() -> None:
         cupy.cuda.get_current_stream().synchronize()
@@ -122,9 +128,11 @@ def cuda_device(index: int) -> Device:
     decode = _decoder(nvimgcodec, index, backends, cupy)
     probe = io.BytesIO()
     Image.new("RGB", (64, 64)).save(probe, "JPEG")
-    if decode([probe.getvalue()])[0] is None:  # it starts without nvJPEG, and decodes nothing
-        raise ImportError("nvImageCodec decodes no JPEG on the GPU: nvidia-nvjpeg is missing")
-    return Device(cupy, decode, synchronize, cupy.asnumpy)
+    with scope():
+        decoded = decode([probe.getvalue()])
+    if decoded[0] is None:  # it starts without nvJPEG, and decodes nothing
+        raise ImportError("nvImageCodec decodes no JPEG on this GPU; is nvidia-nvjpeg installed?")
+    return Device(cupy, decode, scope, synchronize, cupy.asnumpy)
 
 
 def _load_compiler() -> None:
@@ -151,7 +159,7 @@ def cpu_device() -> Device:
     nvimgcodec: Any = importlib.import_module(_NVIMGCODEC)
     index = nvimgcodec.NVIMGCODEC_DEVICE_CPU_ONLY
     decode = _decoder(nvimgcodec, index, [nvimgcodec.BackendKind.CPU_ONLY], np)
-    return Device(np, decode, lambda: None, np.asarray)
+    return Device(np, decode, nullcontext, lambda: None, np.asarray)
 
 
 def _decoder(
@@ -314,6 +322,10 @@ class GpuDecoder:
             Pixels on the device, uint8 [N,H,W,3], zero where there is an error, ready to be used
             on any stream; and the errors, empty where there is none.
         """
+        with self._device.scope():
+            return self._decode(files)
+
+    def _decode(self, files: Sequence[bytes]) -> tuple[Array, list[str]]:
         arrays = self._device.arrays
         pixels = arrays.zeros((len(files), *self._image_size, 3), np.uint8)
         errors = [""] * len(files)
@@ -347,6 +359,8 @@ class GpuDecoder:
                     pixels[row] = self._finish(image, headers[row])
                 except MemoryError:
                     leave_to_host(row, "JPEG beyond the GPU's memory")
+            # What was asked of the device still reads the pictures, whose memory is now given back.
+            self._device.synchronize()
         for row, result in host.items():
             try:
                 pixels[row] = arrays.asarray(result.result())
