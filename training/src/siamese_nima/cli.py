@@ -112,9 +112,7 @@ _OVERRIDES = click.option(
 @click.option("--resume", is_flag=True, help="Go on with the run in the output folder.")
 @click.option("--cache-features", is_flag=True, help="Compute the frozen part once.")
 @click.option(
-    "--strategy",
-    type=click.Choice(["none", "mirrored", "multi_worker"]),
-    help="On which devices; several machines are named by TF_CONFIG.",
+    "--strategy", help="On which devices: none, mirrored, or multi_worker, named by TF_CONFIG."
 )
 @click.option("--tensorboard", is_flag=True, help="Write events for TensorBoard.")
 def train(
