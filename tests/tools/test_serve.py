@@ -18,9 +18,9 @@ from PIL import Image
 from iq_tools.builders import find_builder
 from iq_tools.cli import main
 from iq_tools.contract import ContractError
-from iq_tools.plan import PlanOptions
+from iq_tools.plan import PlanOptions, describe_gpu
 from iq_tools.repository import write_repository
-from iq_tools.serve import Start, prepare
+from iq_tools.serve import Start, gpu_decoding_problem, prepare
 
 FAKE_TRTEXEC = Path(__file__).with_name("fake_trtexec.py")
 
@@ -110,6 +110,35 @@ def test_with_a_gpu_a_plan_is_built_once_and_served(
     }  # fmt: skip
     assert report["precision"] == {"layers": None, "engine": {"CaskConvolution half": 1}}
     assert report["mean_drift"]["plan"] <= 0.03
+
+
+@pytest.mark.usefixtures("gpu", "trtexec")
+@pytest.mark.parametrize(
+    ("problem", "says", "configured"),
+    [(None, "decoded by the GPU", True), ("no nvJPEG", "by the host, because: no nvJPEG", False)],
+)
+def test_where_photos_are_decoded_is_found_out_and_told(
+    problem: str | None,
+    says: str,
+    configured: bool,
+    repository: Path,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("iq_tools.serve.gpu_decoding_problem", lambda repository: problem)
+    start = _prepare(repository, photos, tmp_path)
+    assert start.config_name == "tensorrt"
+    assert start.reason.endswith(says)
+    config = start.repository / "nima_preprocess" / "configs" / "tensorrt.pbtxt"
+    assert config.exists() == configured
+
+
+@pytest.mark.skipif(describe_gpu() is not None, reason="there is a GPU here")
+def test_why_the_gpu_cannot_decode_is_told(repository: Path) -> None:
+    problem = gpu_decoding_problem(repository)
+    assert problem is not None
+    assert problem.startswith("the GPU cannot be used")
 
 
 @pytest.mark.usefixtures("gpu", "trtexec")

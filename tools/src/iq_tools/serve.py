@@ -11,6 +11,8 @@ import fcntl
 import hashlib
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,9 +31,21 @@ from iq_tools.contract import (
 from iq_tools.photos import PREPROCESSING_FILE
 from iq_tools.plan import Builder, PlanOptions, describe_gpu
 
-RUNTIMES: Final = ("auto", "tensorrt", "onnxruntime")
+_TENSORRT: Final = "tensorrt"
+RUNTIMES: Final = ("auto", _TENSORRT, "onnxruntime")
 
 _KEY_LENGTH: Final = 16
+# Opens the GPU as the preprocessing does.
+_PROBE: Final = """
+import sys
+from pathlib import Path
+from iq_tools.contract import ContractError
+from iq_tools.gpu_check import load_gpu_pixels, open_device
+try:
+    open_device(load_gpu_pixels(Path(sys.argv[1])))
+except ContractError as error:
+    sys.exit(str(error))
+"""
 # Weights are linked, everything else is small enough to copy.
 _LINKED: Final = frozenset({".onnx", ".plan"})
 
@@ -100,11 +114,36 @@ def prepare(
         builder = find_builder()
         plan = cached_plan(repository, gpu, builder, cache=cache, photos=photos, report=report)
     except ContractError as error:
-        if runtime == "tensorrt":
+        if runtime == _TENSORRT:
             raise
         return Start(repository, None, f"ONNX Runtime, because: {error}")
-    served = lay_out(repository, plan, work)
-    return Start(served, "tensorrt", f"TensorRT {builder.version} on {gpu['name']}, {plan}")
+    problem = gpu_decoding_problem(repository)
+    served = lay_out(repository, plan, work, decode_on_gpu=problem is None)
+    decoding = f"the host, because: {problem}" if problem else "the GPU"
+    return Start(
+        served,
+        _TENSORRT,
+        f"TensorRT {builder.version} on {gpu['name']}, {plan}; photos are decoded by {decoding}",
+    )
+
+
+def gpu_decoding_problem(repository: Path) -> str | None:
+    """Why photos cannot be decoded on the GPU; None where they can.
+
+    Tried in a process of its own, as the server's is: the model would fail to load, and Triton
+    would not start.
+    """
+    tried = subprocess.run(
+        [sys.executable, "-c", _PROBE, str(repository)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if tried.returncode == 0:
+        return None
+    lines = [line for line in tried.stderr.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else f"the attempt ended with status {tried.returncode}"
 
 
 def plan_key(onnx_file: Path, gpu: dict[str, str], builder: Builder) -> str:
@@ -171,13 +210,14 @@ def cached_plan(
     return plan
 
 
-def lay_out(repository: Path, plan: Path, work: Path) -> Path:
+def lay_out(repository: Path, plan: Path, work: Path, *, decode_on_gpu: bool) -> Path:
     """A model repository like the given one, with the plan in it.
 
     Args:
         repository: The given one, left unchanged.
         plan: The plan's file.
         work: Where to make it; its own folder in there is made anew.
+        decode_on_gpu: Whether the configuration `tensorrt` decodes there, or the host does.
 
     Returns:
         The folder to serve.
@@ -201,6 +241,8 @@ def lay_out(repository: Path, plan: Path, work: Path) -> Path:
     target = served / TOWER_MODEL / VERSION / PLAN_FILE
     target.unlink(missing_ok=True)
     target.symlink_to(plan.resolve())
+    if not decode_on_gpu:  # without it Triton takes the model's default configuration
+        (served / PREPROCESS_MODEL / "configs" / f"{_TENSORRT}.pbtxt").unlink(missing_ok=True)
     return served
 
 
