@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from siamese_nima.cli import main
 from siamese_nima.data import DataConfig, Sample, inspect
-from siamese_nima.data.pipeline import decode, pixel_batches
+from siamese_nima.data.decoding import decode
+from siamese_nima.data.pipeline import pixel_batches
 from siamese_nima.data.tables import COUNT_COLUMNS, read_names, read_samples
 from siamese_nima.distortions import DISTORTIONS, LEVELS
 from siamese_nima.errors import ConfigError, DataError

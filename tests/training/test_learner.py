@@ -15,7 +15,7 @@ from PIL import Image
 
 from siamese_nima.config import Stage
 from siamese_nima.data import DataConfig, inspect
-from siamese_nima.data.pipeline import decode
+from siamese_nima.data.decoding import decode
 from siamese_nima.errors import ConfigError
 from siamese_nima.features import tower_part
 from siamese_nima.learner import (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -164,6 +166,13 @@ def test_server_and_onnx_file_score_alike(
     assert [bool(error) for error in onnx.errors] == [False, False, False, True]
     assert np.isnan(served.distributions[3]).all()
     np.testing.assert_allclose(served.distributions, onnx.distributions, atol=2e-3)
+
+
+def test_graphs_and_servers_need_no_framework_for_training() -> None:
+    modules = "siamese_nima.prediction, siamese_nima.scoring, siamese_nima.agreement"
+    code = f"import sys, {modules}; print({{'keras', 'tensorflow'}} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_models_that_cannot_be_opened(models: Path, tmp_path: Path) -> None:

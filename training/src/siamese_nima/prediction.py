@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from siamese_nima.data import Sample
-from siamese_nima.data.pipeline import encoded
+from siamese_nima.data.decoding import encoded
 from siamese_nima.distribution import VOTE_BINS, VOTES, mean_opinion_score, standard_deviation
 from siamese_nima.errors import ConfigError, DataError
 from siamese_nima.progress import Progress, silent

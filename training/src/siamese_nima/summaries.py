@@ -12,7 +12,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
-from siamese_nima.data.pipeline import decode
+from siamese_nima.data.decoding import decode
 from siamese_nima.data.samples import ORIGINAL, Sample
 from siamese_nima.errors import ConfigError
 
