@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 import math
 import os
@@ -18,42 +17,17 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from siamese_nima.cli import main
 from siamese_nima.config import Stage, read_config, to_toml
 from siamese_nima.data import DataConfig
 from siamese_nima.errors import ConfigError, DataError, TrainingError
 from siamese_nima.objective import LossWeights
-from siamese_nima.preprocessing import load_pixels
-from siamese_nima.towers import build_tower, get_tower
+from siamese_nima.towers import TOWERS, Tower
 from siamese_nima.training import TrainConfig, train
-from siamese_nima.weights import save_weights
 
 Make = Callable[..., TrainConfig]
-Condition = Callable[[keras.Model, np.ndarray], None]
-
-
-@pytest.fixture
-def make(labelled: Path) -> Make:
-    """Configs of runs that take seconds: MobileNet at 32x32."""
-
-    def config(output: str, **changes: object) -> TrainConfig:
-        base = TrainConfig(
-            tower="mobilenet",
-            weights="random",
-            data=DataConfig("labels", labelled / "photos", labelled / "labels.csv"),
-            output=labelled / output,
-            loss=LossWeights(logistic=1.0),
-            head=Stage(epochs=1, learning_rate=1e-2),
-            body=Stage(epochs=2, learning_rate=1e-3),
-            held_out_share=0.4,
-            freeze_through="conv_pw_12_relu",
-            batch_size=8,
-            image_size=32,
-            seed=1,
-        )
-        return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
-
-    return config
 
 
 def arrays(path: Path) -> dict[str, np.ndarray]:
@@ -114,23 +88,45 @@ def train_head_only(make: Make) -> TrainConfig:
     return config
 
 
-def test_it_learns_an_order(make: Make, labelled: Path, condition: Condition) -> None:
-    keras.utils.set_random_seed(0)
-    tower = get_tower("mobilenet")
-    model = build_tower(tower, image_size=(32, 32))
-    photos = (labelled / "photos").glob("*.png")
-    pixels = np.stack([load_pixels(p.read_bytes(), image_size=(32, 32)) for p in photos])
-    condition(model, tower.normalise(pixels.astype(np.float32)))
-    save_weights(model, labelled / "w.h5")
-    config = make(
-        "learn",
-        weights=str(labelled / "w.h5"),
-        head=Stage(epochs=6, learning_rate=1e-3),
-        body=Stage(epochs=3, learning_rate=1e-4),
+def test_it_learns_the_order_of_distorted_photos(
+    example_photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From random weights, on photos, judged by the distortions of photos it has not seen."""
+
+    def backbone(input_shape: tuple[int, int, int]) -> keras.Model:
+        x = pixels = keras.Input(input_shape)
+        for filters in (16, 32, 64):
+            x = keras.layers.Conv2D(filters, 3, 2, activation="relu", name=f"conv_{filters}")(x)
+        return keras.Model(pixels, keras.layers.GlobalAveragePooling2D(name="pool")(x))
+
+    small = Tower(
+        "small", backbone, (96, 96), scale=1 / 64, offset=-2.0, dropout=0.0, freeze_through="0"
     )
-    position = train(config)
-    assert position.best > 0.7, "chance is 0.5"
-    assert position.log[-1]["loss"] < position.log[0]["loss"] / 5
+    monkeypatch.setitem(TOWERS, "small", small)
+    undistorted = [photo for photo in example_photos if "-" not in photo.stem]
+    for number, photo in enumerate(undistorted):
+        folder = tmp_path / ("judge" if number % 3 == 2 else "learn")
+        folder.mkdir(exist_ok=True)
+        (folder / photo.name).symlink_to(photo)
+    position = train(
+        TrainConfig(
+            tower="small",
+            weights="random",
+            data=DataConfig("distortions", tmp_path / "learn"),
+            held_out=DataConfig("distortions", tmp_path / "judge"),
+            output=tmp_path / "run",
+            loss=LossWeights(logistic=1.0),
+            head=Stage(epochs=0, learning_rate=1e-3),
+            body=Stage(epochs=12, learning_rate=3e-3),
+            pairing="all",
+            batch_size=30,
+            patience=12,
+            seed=1,
+        )
+    )
+    accuracy = [row["held_out_pairwise_accuracy"] for row in position.log]
+    assert accuracy[0] < 0.65, "an order that is there from the start need not be learnt"
+    assert accuracy[-1] > 0.75, "chance is 0.5"
 
 
 def test_a_phase_ends_when_it_gets_no_better(make: Make) -> None:
@@ -196,3 +192,19 @@ def test_mistakes_are_named(
     changes = {"head": Stage(epochs=0, learning_rate=1.0), **changes}
     with pytest.raises(error, match=message):
         train(make("mistake", **changes))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--strategy", "many"], "none, mirrored, multi_worker"),
+        (["--cache-features", "--set", "mirror=true"], "a mirrored photo is another"),
+        (["--set", "precision=half"], "float32, mixed_bfloat16, mixed_float16"),
+        (["--set", "batch_size=5"], "even"),
+    ],
+)
+def test_options_are_keys(make: Make, labelled: Path, options: list[str], message: str) -> None:
+    (labelled / "run.toml").write_text(to_toml(make("run")))
+    result = CliRunner().invoke(main, ["train", str(labelled / "run.toml"), *options])
+    assert result.exit_code == 1
+    assert message in result.output

@@ -1,0 +1,269 @@
+"""Which loss tunes a NIMA tower best: contrastive, signed, or signed with the votes' EMD.
+
+    python training/ablation.py PHOTOS… --weights weights_mobilenet_aesthetic_0.07.hdf5 -o OUTPUT
+
+Everything but the loss is the same: the start, the photos, the pairs, the number of steps, and the
+seeds over which the numbers are averaged. Each photo comes as it is and under distortions of every
+kind. Its votes are what the start says of it; a distortion of level 1…4 tilts them so that their
+mean falls by `DROP` a level, and changes them no more than that takes (the tilt that is nearest in
+relative entropy). So the right order, its size and the whole distribution are known; photos that
+are held out share nothing with those learnt from. Writes `ablation.json`, prints a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from scipy.optimize import brentq
+
+from siamese_nima.config import Stage
+from siamese_nima.data import DataConfig, inspect
+from siamese_nima.data.decoding import decode
+from siamese_nima.distortions import DISTORTIONS, LEVELS, distort, working_picture
+from siamese_nima.distribution import VOTES, mean_opinion_score
+from siamese_nima.labelled import LabelledSet
+from siamese_nima.learner import pixel_learner
+from siamese_nima.metrics import bootstrap, mean_emd, ordered_pairs, pair_hits, spearman
+from siamese_nima.objective import LossWeights
+from siamese_nima.photos import find_photos, split_by_content
+from siamese_nima.preprocessing import load_pixels
+from siamese_nima.towers import build_tower, get_tower
+from siamese_nima.training import LAST_FILE, TrainConfig, train
+from siamese_nima.weights import load_weights
+
+Floats = npt.NDArray[np.floating[Any]]
+Indices = npt.NDArray[np.int64]
+
+LOSSES: Final = {
+    "contrastive": LossWeights(contrastive=1.0),
+    "signed": LossWeights(logistic=1.0),
+    "signed + EMD": LossWeights(logistic=1.0, emd=1.0),
+}
+TOWER: Final = "mobilenet"
+INTERPOLATION: Final = "nearest"  # what the published weights were trained with
+DROP: Final = 0.5  # votes that the mean falls by a level
+LOWEST_MEAN: Final = 1.5
+RUNGS: Final = 2  # levels of each kind, drawn
+HELD_OUT_SHARE: Final = 0.3
+GAPS: Final = (0.0, 0.5, 1.0, 2.0, 9.0)  # edges of the gaps between two labels, in votes
+
+
+def main() -> None:
+    """Makes the photos, trains, judges."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("photos", type=Path, nargs="+")
+    parser.add_argument("--weights", type=Path, required=True, help=f"of NIMA on {TOWER}")
+    parser.add_argument("--output", "-o", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=150, help="photos, evenly from all")
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--seeds", type=int, default=2)
+    options = parser.parse_args()
+    console = Console(stderr=True)
+    start = Start(options.weights)
+    every = find_photos(options.photos)
+    chosen = every[:: max(1, len(every) // options.count)][: options.count]
+    sides = split_by_content(chosen, HELD_OUT_SHARE)
+    if not all(sides):
+        parser.error(f"{len(chosen)} photos are too few: one side of the split is empty")
+    for name, photos in zip(("learn", "judge"), sides, strict=True):
+        if not (options.output / f"{name}.json").exists():
+            console.print(f"{name}: {len(photos)} photos and {len(DISTORTIONS) * RUNGS} of each")
+            make_set(photos, options.output / name, start)
+    held_out = _data(options.output / "judge")
+    judged = Judged(held_out)
+    predictions = {"before": [judged.predict(options.weights)]}
+    for name, loss in LOSSES.items():
+        predictions[name] = []
+        for seed in range(options.seeds):
+            config = TrainConfig(
+                tower=TOWER,
+                weights=str(options.weights),
+                data=_data(options.output / "learn"),
+                held_out=held_out,
+                output=options.output / f"{name.replace(' + ', '_').lower()}_{seed}",
+                loss=loss,
+                head=Stage(epochs=1, learning_rate=1e-3),
+                body=Stage(epochs=options.epochs, learning_rate=3e-4),
+                pairing="all",
+                interpolation=INTERPOLATION,
+                patience=options.epochs,
+                seed=seed,
+                cache_features=True,
+                features=options.output / "features",
+            )
+            console.print(f"{name}, seed {seed}")
+            train(config, resume=True, console=console)
+            predictions[name].append(judged.predict(config.output / LAST_FILE))
+    report = judged.report(predictions)
+    (options.output / "ablation.json").write_text(json.dumps(report, indent=2) + "\n")
+    for line in table(report):
+        print(line)
+
+
+def _data(folder: Path) -> DataConfig:
+    return DataConfig("histograms", folder, folder.with_suffix(".json"), file_column="image_id")
+
+
+class Start:
+    """What the tower says before it is tuned."""
+
+    def __init__(self, weights: Path) -> None:
+        """Loads the weights."""
+        self._tower = get_tower(TOWER)
+        model = build_tower(self._tower)
+        load_weights(model, weights)
+        self._predict = pixel_learner(self._tower, model).predictor()
+
+    def votes(self, photo: bytes) -> Floats:
+        """The distribution of one photo, float64 [10]."""
+        size = self._tower.image_size
+        pixels = load_pixels(photo, image_size=size, interpolation=INTERPOLATION)
+        distribution: Floats = self._predict(pixels[None]).numpy()[0].astype(np.float64)
+        return distribution
+
+
+def make_set(photos: Sequence[Path], folder: Path, start: Start) -> None:
+    """Writes photos, distorted ones and the file of votes.
+
+    Args:
+        photos: Files.
+        folder: For the pictures, as PNG; the votes go to `folder` with the suffix `.json`.
+        start: Votes on the undistorted photos.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = []
+    for number, photo in enumerate(photos):
+        data = photo.read_bytes()
+        rng = np.random.default_rng(number)
+        picture, votes = working_picture(data), start.votes(data)
+        rungs = [("original", 0)] + [
+            (kind, int(level))
+            for kind in DISTORTIONS
+            for level in rng.choice(np.arange(1, len(LEVELS) + 1), RUNGS, replace=False)
+        ]
+        for kind, level in rungs:
+            shown = distort(picture, kind, LEVELS[level - 1], rng) if level else picture
+            name = f"{number}_{kind}_{level}.png"
+            shown.save(folder / name, compress_level=1)
+            entries.append({"image_id": name, "label": tilted(votes, DROP * level).tolist()})
+    folder.with_suffix(".json").write_text(json.dumps(entries))
+
+
+def tilted(votes: Floats, drop: float) -> Floats:
+    """The distribution nearest in relative entropy whose mean is lower by `drop`.
+
+    It is p_i·exp(-λi), normalised (Csiszár 1975); λ is found by bisection.
+
+    Args:
+        votes: A distribution [10].
+        drop: By how much the mean falls, 0 or above; it stays above `LOWEST_MEAN`.
+
+    Returns:
+        A distribution [10].
+    """
+    wanted = max(LOWEST_MEAN, float(mean_opinion_score(votes)) - drop)
+
+    def tilt(slope: float) -> Floats:
+        weights = votes * np.exp(-slope * np.array(VOTES))
+        shares: Floats = weights / weights.sum()
+        return shares
+
+    if drop == 0:
+        return votes
+    return tilt(brentq(lambda slope: float(mean_opinion_score(tilt(slope))) - wanted, -1, 20))
+
+
+class Judged:
+    """The held-out pictures, and how distributions agree with their votes."""
+
+    def __init__(self, config: DataConfig) -> None:
+        """Reads and decodes them."""
+        self._labels = LabelledSet(inspect(config).samples)
+        samples = self._labels.samples
+        size = get_tower(TOWER).image_size
+        self._pixels = np.stack(
+            [decode(each, image_size=size, interpolation=INTERPOLATION) for each in samples]
+        )
+        photos = np.array([int(each.path.name.split("_")[0]) for each in samples])
+        self._rows = [np.flatnonzero(photos == photo) for photo in np.unique(photos)]
+
+    def predict(self, weights: Path) -> Floats:
+        """Distributions of the pictures [N,10]."""
+        keras.backend.clear_session()
+        tower = get_tower(TOWER)
+        model = build_tower(tower)
+        load_weights(model, weights)
+        predict = pixel_learner(tower, model).predictor()
+        batches = np.array_split(self._pixels, max(1, len(self._pixels) // 32))
+        return np.concatenate([predict(batch).numpy() for batch in batches])
+
+    def report(self, predictions: dict[str, list[Floats]]) -> dict[str, Any]:
+        """Metrics of each loss, means over its seeds, with 95 % intervals over photos."""
+        found: dict[str, Any] = {
+            "photos": len(self._rows),
+            "pictures": len(self._pixels),
+            "losses": {},
+        }
+        metrics: dict[str, Callable[[Floats, Indices], float]] = {
+            "pairwise": partial(self._pairwise, low=0.0, high=math.inf)
+        }
+        for low, high in pairwise(GAPS):
+            metrics[f"gap {low:g}–{high:g}"] = partial(self._pairwise, low=low, high=high)
+        metrics["srcc"] = lambda predicted, rows: spearman(
+            self._labels.score[rows], mean_opinion_score(predicted[rows])
+        )
+        metrics["emd"] = lambda predicted, rows: mean_emd(self._labels.votes[rows], predicted[rows])
+        for loss, runs in predictions.items():
+            found["losses"][loss] = {
+                name: self._interval(runs, metric) for name, metric in metrics.items()
+            }
+        return found
+
+    def _interval(
+        self, runs: list[Floats], metric: Callable[[Floats, Indices], float]
+    ) -> dict[str, float]:
+        """Pictures of one photo are drawn together."""
+
+        def mean(photos: Indices) -> float:
+            rows = np.concatenate([self._rows[photo] for photo in photos])
+            return float(np.mean([metric(predicted, rows) for predicted in runs]))
+
+        count = len(self._rows)
+        low, high = bootstrap(mean, count, resamples=200, seed=0)
+        return {"value": mean(np.arange(count)), "low": low, "high": high}
+
+    def _pairwise(self, predicted: Floats, rows: Indices, low: float, high: float) -> float:
+        score = self._labels.score[rows]
+        better, worse = ordered_pairs(score, np.zeros(len(rows), np.int64))
+        gap = score[better] - score[worse]
+        chosen = (gap > low) & (gap <= high)
+        means = mean_opinion_score(predicted[rows])
+        return float(pair_hits(means, better[chosen], worse[chosen]).mean())
+
+
+def table(report: dict[str, Any]) -> list[str]:
+    """The report as a Markdown table."""
+    names = list(next(iter(report["losses"].values())))
+    lines = [f"| loss | {' | '.join(names)} |", "| --- |" + " --- |" * len(names)]
+    for loss, metrics in report["losses"].items():
+        cells = [
+            f"{each['value']:.3f} ({each['low']:.3f}–{each['high']:.3f})"
+            for each in metrics.values()
+        ]
+        lines.append(f"| {loss} | {' | '.join(cells)} |")
+    return lines
+
+
+if __name__ == "__main__":
+    main()
