@@ -9,7 +9,7 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo install test lint format clean
+.PHONY: help demo install test lint format bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,12 @@ lint: install ## check style, types and the lock
 format: install ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# Photos of one and of twelve megapixels, and NVIDIA's program where it is not on the PATH:
+# make bench PHOTOS=DIR LARGE=DIR PERF_ANALYZER=FILE
+bench: install ## measure and rewrite the tables of docs/performance.md (half an hour)
+	$(BIN)/python benchmarks/report.py $(if $(PHOTOS),--photos $(PHOTOS)) \
+		$(if $(LARGE),--large $(LARGE)) $(if $(PERF_ANALYZER),--perf-analyzer $(PERF_ANALYZER))
 
 clean: ## remove the environment and every cache
 	rm -rf .venv .uv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -83,8 +83,24 @@ def test_every_step_bounds_its_queue_and_warms_up(name: str, model_repository: P
     config = _read(model_repository / name)
     assert config.dynamic_batching.default_queue_policy.max_queue_size > 0
     assert config.dynamic_batching.priority_levels == 2
+    assert list(config.dynamic_batching.preferred_batch_size) == [8, 16, 32]
     fed = {key for warmup in config.model_warmup for key in warmup.inputs}
     assert fed == set(_tensors(config.input))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_highest_version_is_served(name: str, model_repository: Path) -> None:
+    policy = _read(model_repository / name).version_policy
+    assert policy.WhichOneof("policy_choice") == "latest"
+    assert policy.latest.num_versions == 1
+
+
+def test_the_steps_on_a_cpu_may_take_turns(model_repository: Path) -> None:
+    wanted = []
+    for name in ("nima_preprocess/config.pbtxt", "nima_tower/configs/embedded.pbtxt"):
+        (group,) = _read(model_repository / name).instance_group
+        wanted.append([(entry.name, entry.count) for entry in group.rate_limiter.resources])
+    assert wanted == [[("cores", 1)]] * 2
 
 
 def test_the_warmup_photo_is_one_string_of_an_image(model_repository: Path) -> None:

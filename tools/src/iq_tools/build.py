@@ -8,9 +8,12 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from iq_tools.contract import ONNX_FILE, ContractError
+
+if TYPE_CHECKING:
+    from iq_tools.repository import CpuPrecision
 
 _EXPORTER: Final = "siamese-nima"
 _LINES_OF_AN_ERROR: Final = 10
@@ -22,6 +25,7 @@ def build_repository(
     output: Path,
     *,
     interpolation: str | None = None,
+    precision: CpuPrecision | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
     """Exports a tower of the registry, converts it and lays it into a repository.
@@ -32,6 +36,7 @@ def build_repository(
         output: The repository's folder.
         interpolation: How the server resizes: `bilinear` or `nearest`; None for what is known of
             the weights.
+        precision: What the tower computes in on a CPU; None for f32.
         report: Receives a line before each step.
 
     Returns:
@@ -41,7 +46,7 @@ def build_repository(
         ContractError: A step refuses; the message says which and why.
     """
     from iq_tools.onnx_export import convert
-    from iq_tools.repository import write_repository
+    from iq_tools.repository import CpuPrecision, write_repository
 
     with tempfile.TemporaryDirectory() as name:
         saved_model, onnx_file = Path(name, "saved_model"), Path(name, ONNX_FILE)
@@ -50,7 +55,9 @@ def build_repository(
         report("convert to ONNX and compare")
         difference = convert(saved_model, onnx_file)
         report(f"largest difference from the SavedModel {difference:.2g}")
-        return write_repository(onnx_file, output)
+        return write_repository(
+            onnx_file, output, precision=precision or CpuPrecision(), report=report
+        )
 
 
 def _export(tower: str | None, weights: str, output: Path, interpolation: str | None) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from iq_tools.contract import INTERPOLATIONS, ContractError
+from iq_tools.contract import F32, INTERPOLATIONS, PRECISIONS, ContractError
 from iq_tools.files import write_atomically
 from iq_tools.perf import MODELS
 from iq_tools.plan import PlanOptions
@@ -55,17 +55,47 @@ def onnx_command(saved_model: Path, output: Path) -> None:
     click.echo(f"{output}: largest difference from the SavedModel {difference:.2g}")
 
 
+def _precision_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What the tower computes in on a CPU."""
+    precision = click.option(
+        "--precision",
+        type=click.Choice(list(PRECISIONS)),
+        default=F32,
+        show_default=True,
+        help="Of the tower on a CPU, in the configuration `embedded`.",
+    )
+    calibration = click.option(
+        "--calibration",
+        type=_FOLDER,
+        help="Real photos, of which int8 takes its scales and holds out half to compare with f32.",
+    )
+    return precision(calibration(command))
+
+
 @main.command("repository")
 @click.option("--onnx", "onnx_file", type=_FILE, required=True, help="The tower's graph.")
 @click.option("--output", type=_NEW_FOLDER, default=Path("model_repository"), show_default=True)
 @click.option(
     "--preprocessing", type=_FILE, help="preprocessing.py to serve with; default: the installed one"
 )
-def repository_command(onnx_file: Path, output: Path, preprocessing: Path | None) -> None:
+@_precision_options
+def repository_command(
+    onnx_file: Path,
+    output: Path,
+    preprocessing: Path | None,
+    precision: str,
+    calibration: Path | None,
+) -> None:
     """Lay a tower into a Triton model repository."""
-    from iq_tools.repository import write_repository
+    from iq_tools.repository import CpuPrecision, write_repository
 
-    for path in write_repository(onnx_file, output, preprocessing=preprocessing):
+    for path in write_repository(
+        onnx_file,
+        output,
+        preprocessing=preprocessing,
+        precision=CpuPrecision(precision, calibration),
+        report=lambda line: click.echo(line, err=True),
+    ):
         click.echo(output / path)
 
 
@@ -83,15 +113,25 @@ def repository_command(onnx_file: Path, output: Path, preprocessing: Path | None
     help="How the server resizes; default: what is known of the weights, else bilinear. Towers "
     "trained with Keras' load_img want nearest.",
 )
-def build_command(tower: str | None, weights: str, output: Path, interpolation: str | None) -> None:
+@_precision_options
+def build_command(
+    tower: str | None,
+    weights: str,
+    output: Path,
+    interpolation: str | None,
+    precision: str,
+    calibration: Path | None,
+) -> None:
     """Make a model repository from a tower's weights in one step."""
     from iq_tools.build import build_repository
+    from iq_tools.repository import CpuPrecision
 
     for path in build_repository(
         tower,
         weights,
         output,
         interpolation=interpolation,
+        precision=CpuPrecision(precision, calibration),
         report=lambda line: click.echo(line, err=True),
     ):
         click.echo(output / path)

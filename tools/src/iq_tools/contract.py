@@ -30,8 +30,15 @@ TOWER_MODEL: Final = "nima_tower"
 
 VERSION: Final = "1"
 ONNX_FILE: Final = "model.onnx"
+INT8_FILE: Final = "model.int8.onnx"
 PLAN_FILE: Final = "model.plan"
 TOWER_FILE: Final = "tower.json"
+
+# What the tower may compute in on a CPU, and the engine that does.
+F32: Final = "f32"
+BF16: Final = "bf16"
+INT8: Final = "int8"
+PRECISIONS: Final = {F32: "onnxruntime", BF16: "openvino", INT8: "onnxruntime"}
 
 INTERPOLATIONS: Final = ("bilinear", "nearest")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -10,13 +10,18 @@ from string import Template
 from typing import Final
 
 from iq_tools.contract import (
+    BF16,
     ENSEMBLE_MODEL,
     ERROR_TENSOR,
+    F32,
     IMAGE_TENSOR,
+    INT8,
+    INT8_FILE,
     MASK_TENSOR,
     MAX_BATCH_SIZE,
     ONNX_FILE,
     PLAN_FILE,
+    PRECISIONS,
     PREPROCESS_MODEL,
     SCORE_TENSORS,
     TOWER_FILE,
@@ -29,12 +34,33 @@ from iq_tools.contract import (
 )
 from iq_tools.files import write_atomically
 from iq_tools.onnx_export import read_tower
-from iq_tools.photos import PREPROCESSING_FILE, installed_preprocessing, load_preprocessing
+from iq_tools.photos import (
+    PREPROCESSING_FILE,
+    installed_preprocessing,
+    load_preprocessing,
+    read_photos,
+)
+from iq_tools.serving.processor import has_bf16
 
 # 1 for people who wait, 2 for bulk work; 2 where a request says nothing.
 PRIORITIES: Final = 2
 # Requests that may wait for a step. Each holds its whole batch in memory.
 MAX_QUEUE_SIZE: Final = 128
+# What waits is executed in the largest of these that it fills, so that the next step has work while
+# this one goes on; fewer images than the smallest are executed at once.
+PREFERRED_BATCH_SIZES: Final = (8, 16, 32)
+
+_BATCHING: Final = f"""\
+dynamic_batching {{
+  preferred_batch_size: [ {", ".join(map(str, PREFERRED_BATCH_SIZES))} ]
+  priority_levels: {PRIORITIES}
+  default_priority_level: {PRIORITIES}
+  default_queue_policy {{ max_queue_size: {MAX_QUEUE_SIZE} }}
+}}"""
+# Of the folders 1, 2, … of a model the highest is served.
+_VERSIONS: Final = "version_policy { latest { num_versions: 1 } }"
+# Both steps want the one resource: whoever asks for the rate limiter has them take turns.
+_ALTERNATING: Final = 'rate_limiter { resources [ { name: "cores" count: 1 } ] }'
 
 # The preprocessing for a GPU: the model that Triton loads there, and what it needs beside it.
 _GPU_MODEL_FILE: Final = "model_gpu.py"
@@ -51,8 +77,26 @@ class _Interface:
     outputs: tuple[Tensor, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class CpuPrecision:
+    """What the embedded tower computes in.
+
+    Attributes:
+        name: One of `PRECISIONS`.
+        calibration: Folder of real photos; `int8` needs it.
+    """
+
+    name: str = F32
+    calibration: Path | None = None
+
+
 def write_repository(
-    onnx_file: Path, output: Path, *, preprocessing: Path | None = None
+    onnx_file: Path,
+    output: Path,
+    *,
+    preprocessing: Path | None = None,
+    precision: CpuPrecision = CpuPrecision(),
+    report: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
     """Writes or renews a model repository for one tower.
 
@@ -60,27 +104,46 @@ def write_repository(
         onnx_file: The tower, as `iq-tools onnx` writes it.
         output: The repository's folder; other files in it are left alone.
         preprocessing: The preprocessing's source file; None for the installed one.
+        precision: What the tower computes in on a CPU, in the configuration `embedded`.
+        report: Receives what is found out on the way, line by line.
 
     Returns:
         The files written, relative to the folder.
 
     Raises:
-        ContractError: The ONNX file describes no tower, the preprocessing is not installed, or
-            the tower was trained with another version of it; nothing is written then.
+        ContractError: The ONNX file describes no tower, the preprocessing is not installed, the
+            tower was trained with another version of it, or the precision cannot be had; nothing
+            is written then.
     """
-    contents = repository_files(read_tower(onnx_file), preprocessing=preprocessing)
+    tower = read_tower(onnx_file)
+    contents = repository_files(tower, preprocessing=preprocessing, precision=precision.name)
     contents[Path(TOWER_MODEL, VERSION, ONNX_FILE)] = onnx_file.read_bytes()
+    if precision.name == BF16 and not has_bf16():
+        raise ContractError(
+            "bf16 needs a processor that computes in it, and this one has neither AVX512-BF16 nor "
+            "AMX. Write the repository on the machine that serves it, or take --precision f32"
+        )
+    if precision.name == INT8:
+        if precision.calibration is None:
+            raise ContractError("int8 takes its scales from real photos: add --calibration FOLDER")
+        from iq_tools.int8 import quantize
+
+        photos = read_photos(precision.calibration, tower, preprocessing=preprocessing)
+        contents[Path(TOWER_MODEL, VERSION, INT8_FILE)] = quantize(onnx_file, photos, report=report)
     for path, content in contents.items():
         write_atomically(output / path, content)
     return list(contents)
 
 
-def repository_files(tower: Tower, *, preprocessing: Path | None = None) -> dict[Path, bytes]:
-    """Every file of a tower's repository except the graph.
+def repository_files(
+    tower: Tower, *, preprocessing: Path | None = None, precision: str = F32
+) -> dict[Path, bytes]:
+    """Every file of a tower's repository except the graphs.
 
     Args:
         tower: What the tower says of itself.
         preprocessing: The preprocessing's source file; None for the installed one.
+        precision: One of `PRECISIONS`, for the configuration `embedded`.
 
     Returns:
         Contents by path relative to the repository.
@@ -88,6 +151,8 @@ def repository_files(tower: Tower, *, preprocessing: Path | None = None) -> dict
     Raises:
         ContractError: As `write_repository`.
     """
+    if precision not in PRECISIONS:
+        raise ContractError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
     source = preprocessing or installed_preprocessing()
     module = load_preprocessing(source)
     if tower.preprocessing_version != module.PREPROCESSING_VERSION:
@@ -105,13 +170,16 @@ def repository_files(tower: Tower, *, preprocessing: Path | None = None) -> dict
         "onnx_file": ONNX_FILE,
         "plan_file": PLAN_FILE,
         "gpu_model_file": _GPU_MODEL_FILE,
-        "priorities": PRIORITIES,
-        "max_queue_size": MAX_QUEUE_SIZE,
+        "batching": _BATCHING,
+        "versions": _VERSIONS,
+        "alternating": _ALTERNATING,
         "image": IMAGE_TENSOR.name,
         "pixels": pixels(tower).name,
         "mask": MASK_TENSOR.name,
         "dims": ", ".join(map(str, pixels(tower).dims)),
         "warmup": IMAGE_TENSOR.name,
+        "engine": PRECISIONS[precision],
+        "precision": precision,
         "max_bytes": limits.max_bytes,
         "max_pixels": limits.max_pixels,
     }

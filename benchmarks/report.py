@@ -1,0 +1,115 @@
+"""Runs every benchmark and puts its tables into docs/performance.md, between the marks there.
+
+    python benchmarks/report.py --photos DIR [--large DIR] [--perf-analyzer FILE] [--only NAME…]
+
+What a section was run with stands above its table. The text around the tables is written by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from measure import machine, versions
+
+from iq_client import LocalServer
+
+HERE: Final = Path(__file__).parent
+DOCUMENT: Final = HERE.parent / "docs" / "performance.md"
+REPOSITORY: Final = HERE.parent / "model_repository"
+PACKAGES: Final = (
+    "pillow", "numpy", "onnxruntime", "openvino", "tensorflow-cpu", "keras", "nvidia-pytriton",
+    "tritonclient",
+)  # fmt: skip
+
+
+def replaced(document: str, name: str, text: str) -> str:
+    """The document with another text between a section's marks.
+
+    Raises:
+        SystemExit: The document has no such marks.
+    """
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    if not pattern.search(document):
+        raise SystemExit(f"{DOCUMENT} has no marks {begin} … {end}")
+    return pattern.sub(lambda _: f"{begin}\n{text.strip()}\n{end}", document)
+
+
+def benchmark(script: str, *arguments: str) -> str:
+    """What one of the scripts beside this one prints, without its heading."""
+    command = [sys.executable, str(HERE / script), *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    body = "\n".join(line for line in done.stdout.splitlines() if not line.startswith("# "))
+    shown = " ".join([f"benchmarks/{script}", *arguments])
+    return f"`python {shown}`\n\n{body.strip()}"
+
+
+def sweep(photos: Path, perf_analyzer: Path | None, picture: Path) -> str:
+    """`iq-tools perf` on the embedded server; keeps its picture beside the document."""
+    options = ["--photos", str(photos), "--batch", "1,8,32", "--concurrency", "1,4"]
+    options += ["--requests", "24"]
+    program = ["--perf-analyzer", str(perf_analyzer)] if perf_analyzer else []
+    with tempfile.TemporaryDirectory() as folder, LocalServer(REPOSITORY) as server:
+        command = [
+            sys.executable, "-m", "iq_tools", "perf", "--url", server.url, "--output", folder,
+            *options, *program,
+        ]  # fmt: skip
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        picture.write_bytes((Path(folder) / "perf.png").read_bytes())
+        table = (Path(folder) / "perf.md").read_text(encoding="utf-8")
+    return (
+        f"`iq-tools perf {' '.join(options)}`\n\n{table.strip()}\n\n"
+        f"![photos per second against latency]({picture.name})"
+    )
+
+
+def main() -> None:
+    """Reads the command line, runs the benchmarks and rewrites the document."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--photos", type=Path, default=Path("examples/photos"))
+    parser.add_argument("--large", type=Path, help="photos of 12 megapixels and more, if any")
+    parser.add_argument("--perf-analyzer", type=Path, help="default: on the PATH, else left out")
+    parser.add_argument("--inception", type=Path, help="as engines.py's --onnx")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="+", help="names of sections")
+    arguments = parser.parse_args()
+    rounds = ("--rounds", str(arguments.rounds))
+    photos = str(arguments.photos)
+    sections: dict[str, Callable[[], str]] = {
+        "machine": lambda: f"{machine()}; {versions(*PACKAGES)}.",
+        "serving": lambda: benchmark("serving.py", photos, *rounds),
+        "decoding": lambda: benchmark("decoding.py", str(arguments.large or photos), *rounds),
+        "engines": lambda: benchmark(
+            "engines.py",
+            *rounds,
+            *(("--onnx", str(arguments.inception)) if arguments.inception else ()),
+        ),
+    }
+    if arguments.perf_analyzer or shutil.which("perf_analyzer"):
+        sections["sweep"] = lambda: sweep(
+            arguments.photos, arguments.perf_analyzer, DOCUMENT.with_name("performance.png")
+        )
+    else:
+        print("perf_analyzer is not on the PATH: its table stays as it is", file=sys.stderr)
+    if arguments.large:
+        sections["serving-large"] = lambda: benchmark(
+            "serving.py", str(arguments.large), "--count", "96", *rounds
+        )
+    for name in arguments.only or sections:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        text = sections[name]()
+        print(text, flush=True)
+        document = DOCUMENT.read_text(encoding="utf-8")
+        DOCUMENT.write_text(replaced(document, name, text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
