@@ -6,18 +6,21 @@ import base64
 import re
 import sys
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from siamese_nima.agreement import agreement
 from siamese_nima.data.samples import ORIGINAL, Sample
-from siamese_nima.distortions import LEVELS
+from siamese_nima.distortions import DISTORTIONS, LEVELS
 from siamese_nima.errors import ConfigError
-from siamese_nima.report import Evaluation, write_report
+from siamese_nima.report import Evaluation, _apart, write_report
 
 pytest.importorskip("matplotlib")
 
@@ -138,6 +141,15 @@ def test_little_and_much_is_drawn(tmp_path: Path, told: Evaluation) -> None:
     page = Page(tmp_path / "report.html")
     assert page.cells[::4] == list(told.metrics)
     assert len(page.pictures) == 1 + any("gap" in name for name in told.metrics)
+
+
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=len(DISTORTIONS)).map(sorted))
+def test_labels_of_lines_do_not_touch(ends: list[float]) -> None:
+    places = _apart(ends, 0.5)
+    assert all(upper - lower > 0.49 for lower, upper in pairwise(places))
+    assert sum(places) == pytest.approx(sum(ends), abs=1e-6)
+    if all(upper - lower >= 0.5 for lower, upper in pairwise(ends)):
+        assert places == ends
 
 
 def test_other_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,6 +40,7 @@ _MOST: Final = 1.02  # of the axis of accuracies: a point at 1 is whole
 _PANEL: Final = (5.6, 4.4)  # inches
 _DPI: Final = 130
 _MANY_POINTS: Final = 1500
+_PUSHES: Final = 200  # more than six labels need
 _95_PERCENT: Final = 1.96  # standard errors of a mean
 
 
@@ -228,10 +230,14 @@ def _draw_levels(axes: Axes, evaluation: Evaluation) -> None:
 
 
 def _apart(places: Sequence[float], least: float) -> list[float]:
-    """Rising places moved up until none is nearer to the next than `least`."""
-    moved: list[float] = []
-    for place in places:
-        moved.append(max(place, moved[-1] + least) if moved else place)
+    """Rising places pushed apart, each pair by as much, until none is nearer than `least`."""
+    moved = list(places)
+    for _ in range(_PUSHES):
+        for lower, upper in pairwise(range(len(moved))):
+            lack = least - (moved[upper] - moved[lower])
+            if lack > 0:
+                moved[lower] -= lack / 2
+                moved[upper] += lack / 2
     return moved
 
 
