@@ -215,9 +215,11 @@ def _draw_levels(axes: Axes, evaluation: Evaluation) -> None:
         axes.fill_between(x, y - error, y + error, color=colour, alpha=0.12, linewidth=0)
         ends.append((float(y[-1]), kind, colour))
     low, high = axes.get_ylim()
-    for place, (end, kind, colour) in zip(
-        _apart([end for end, _, _ in sorted(ends)], (high - low) / 16), sorted(ends), strict=True
-    ):
+    line = (high - low) / 16
+    ends.sort()
+    places = _apart([end for end, _, _ in ends], line)
+    axes.set_ylim(min(low, places[0] - line / 2), max(high, places[-1] + line / 2))
+    for place, (end, kind, colour) in zip(places, ends, strict=True):
         axes.annotate(
             kind, (len(LEVELS), end), xytext=(len(LEVELS) + 0.15, place), color=colour,
             va="center", fontsize=9, annotation_clip=False,
