@@ -177,7 +177,7 @@ def fetch_command(name: str, sha256: str | None, output: Path | None) -> None:
     except KeyboardInterrupt:
         click.echo("stopped; the same command goes on from here", err=True)
         raise SystemExit(130) from None
-    known = "as it should be" if fetched.pinned else "compared with nothing: no sum is known for it"
+    known = "as it should be" if fetched.pinned else "no sum is known for it: compare it yourself"
     click.echo(fetched.path)
     click.echo(f"sha256 {fetched.sha256}, {known}", err=True)
 
