@@ -16,7 +16,6 @@ import argparse
 import json
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +26,7 @@ import numpy.typing as npt
 from rich.console import Console
 from scipy.optimize import brentq
 
+from siamese_nima.checkpoint import read_position
 from siamese_nima.config import Stage
 from siamese_nima.data import DataConfig, inspect
 from siamese_nima.data.decoding import decode
@@ -39,11 +39,13 @@ from siamese_nima.objective import LossWeights
 from siamese_nima.photos import find_photos, split_by_content
 from siamese_nima.preprocessing import load_pixels
 from siamese_nima.towers import build_tower, get_tower
-from siamese_nima.training import LAST_FILE, TrainConfig, train
+from siamese_nima.training import LAST_FILE, STATE_FILE, TrainConfig, train
 from siamese_nima.weights import load_weights
 
 Floats = npt.NDArray[np.floating[Any]]
 Indices = npt.NDArray[np.int64]
+# From distributions [N,10] and how often each photo was drawn to a number.
+Metric = Callable[[Floats, Indices], float]
 
 LOSSES: Final = {
     "contrastive": LossWeights(contrastive=1.0),
@@ -103,7 +105,10 @@ def main() -> None:
                 features=options.output / "features",
             )
             console.print(f"{name}, seed {seed}")
-            train(config, resume=True, console=console)
+            state = config.output / STATE_FILE
+            done = len(read_position(state).log) if state.exists() else 0
+            if done < config.head.epochs + config.body.epochs:
+                train(config, resume=True, console=console)
             predictions[name].append(judged.predict(config.output / LAST_FILE))
     report = judged.report(predictions)
     (options.output / "ablation.json").write_text(json.dumps(report, indent=2) + "\n")
@@ -195,8 +200,10 @@ class Judged:
         self._pixels = np.stack(
             [decode(each, image_size=size, interpolation=INTERPOLATION) for each in samples]
         )
-        photos = np.array([int(each.path.name.split("_")[0]) for each in samples])
-        self._rows = [np.flatnonzero(photos == photo) for photo in np.unique(photos)]
+        names = [each.path.name.split("_")[0] for each in samples]
+        _, self._photo = np.unique(names, return_inverse=True)
+        score = self._labels.score
+        self._better, self._worse = ordered_pairs(score, np.zeros(len(score), np.int64))
 
     def predict(self, weights: Path) -> Floats:
         """Distributions of the pictures [N,10]."""
@@ -210,46 +217,58 @@ class Judged:
 
     def report(self, predictions: dict[str, list[Floats]]) -> dict[str, Any]:
         """Metrics of each loss, means over its seeds, with 95 % intervals over photos."""
-        found: dict[str, Any] = {
-            "photos": len(self._rows),
-            "pictures": len(self._pixels),
-            "losses": {},
-        }
-        metrics: dict[str, Callable[[Floats, Indices], float]] = {
-            "pairwise": partial(self._pairwise, low=0.0, high=math.inf)
-        }
+        score, votes = self._labels.score, self._labels.votes
+        metrics: dict[str, Metric] = {"pairwise": self._pairwise(0.0, math.inf)}
         for low, high in pairwise(GAPS):
-            metrics[f"gap {low:g}–{high:g}"] = partial(self._pairwise, low=low, high=high)
-        metrics["srcc"] = lambda predicted, rows: spearman(
-            self._labels.score[rows], mean_opinion_score(predicted[rows])
+            metrics[f"gap {low:g}–{high:g}"] = self._pairwise(low, high)
+        metrics["srcc"] = self._pictures(
+            lambda predicted, rows: spearman(score[rows], mean_opinion_score(predicted[rows]))
         )
-        metrics["emd"] = lambda predicted, rows: mean_emd(self._labels.votes[rows], predicted[rows])
-        for loss, runs in predictions.items():
-            found["losses"][loss] = {
-                name: self._interval(runs, metric) for name, metric in metrics.items()
-            }
-        return found
+        metrics["emd"] = self._pictures(
+            lambda predicted, rows: mean_emd(votes[rows], predicted[rows])
+        )
+        return {
+            "photos": int(self._photo.max()) + 1,
+            "pictures": len(self._pixels),
+            "losses": {
+                loss: {name: self._interval(runs, metric) for name, metric in metrics.items()}
+                for loss, runs in predictions.items()
+            },
+        }
 
-    def _interval(
-        self, runs: list[Floats], metric: Callable[[Floats, Indices], float]
-    ) -> dict[str, float]:
-        """Pictures of one photo are drawn together."""
+    def _interval(self, runs: list[Floats], metric: Metric) -> dict[str, float]:
+        """The pictures of a photo are drawn together."""
+        count = int(self._photo.max()) + 1
 
-        def mean(photos: Indices) -> float:
-            rows = np.concatenate([self._rows[photo] for photo in photos])
-            return float(np.mean([metric(predicted, rows) for predicted in runs]))
+        def mean(drawn: Indices) -> float:
+            times = np.bincount(drawn, minlength=count)
+            return float(np.mean([metric(predicted, times) for predicted in runs]))
 
-        count = len(self._rows)
         low, high = bootstrap(mean, count, resamples=200, seed=0)
         return {"value": mean(np.arange(count)), "low": low, "high": high}
 
-    def _pairwise(self, predicted: Floats, rows: Indices, low: float, high: float) -> float:
-        score = self._labels.score[rows]
-        better, worse = ordered_pairs(score, np.zeros(len(rows), np.int64))
-        gap = score[better] - score[worse]
+    def _pictures(self, function: Callable[[Floats, Indices], float]) -> Metric:
+        """A metric of predictions and rows; a row comes as often as its photo was drawn."""
+
+        def metric(predicted: Floats, times: Indices) -> float:
+            return function(predicted, np.repeat(np.arange(len(predicted)), times[self._photo]))
+
+        return metric
+
+    def _pairwise(self, low: float, high: float) -> Metric:
+        """Pairwise accuracy where the labels differ by more than `low`, at most by `high`."""
+        gap = self._labels.score[self._better] - self._labels.score[self._worse]
         chosen = (gap > low) & (gap <= high)
-        means = mean_opinion_score(predicted[rows])
-        return float(pair_hits(means, better[chosen], worse[chosen]).mean())
+        better, worse = self._better[chosen], self._worse[chosen]
+        first, second = self._photo[better], self._photo[worse]
+
+        def metric(predicted: Floats, times: Indices) -> float:
+            # A pair inside one photo is drawn with it.
+            weight = np.where(first == second, times[first], times[first] * times[second])
+            hits = pair_hits(mean_opinion_score(predicted), better, worse)
+            return float(np.average(hits, weights=weight)) if weight.any() else math.nan
+
+        return metric
 
 
 def table(report: dict[str, Any]) -> list[str]:
