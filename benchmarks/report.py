@@ -54,8 +54,8 @@ def benchmark(script: str, *arguments: str) -> str:
 
 def sweep(photos: Path, perf_analyzer: Path | None, picture: Path) -> str:
     """`iq-tools perf` on the embedded server; keeps its picture beside the document."""
-    options = ["--photos", str(photos), "--batch", "1,8,32", "--concurrency", "1,4"]
-    options += ["--requests", "24"]
+    options = ["--photos", str(photos), "--batch", "1,16", "--concurrency", "1,4"]
+    options += ["--requests", "50"]
     program = ["--perf-analyzer", str(perf_analyzer)] if perf_analyzer else []
     with tempfile.TemporaryDirectory() as folder, LocalServer(REPOSITORY) as server:
         command = [
@@ -101,7 +101,7 @@ def main() -> None:
         print("perf_analyzer is not on the PATH: its table stays as it is", file=sys.stderr)
     if arguments.large:
         sections["serving-large"] = lambda: benchmark(
-            "serving.py", str(arguments.large), "--count", "96", *rounds
+            "serving.py", str(arguments.large), "--count", "128", *rounds
         )
     for name in arguments.only or sections:
         print(f"{name} …", file=sys.stderr, flush=True)

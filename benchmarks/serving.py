@@ -171,9 +171,9 @@ def main() -> None:
     """Reads the command line, measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("photos", nargs="+", type=Path, help="files and folders")
-    parser.add_argument("--count", type=int, default=256, help="photos of a round")
+    parser.add_argument("--count", type=int, default=384, help="photos of a round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seed-count", type=int, default=16, help="0 leaves the seed's way out")
+    parser.add_argument("--seed-count", type=int, default=8, help="0 leaves the seed's way out")
     arguments = parser.parse_args()
     print(f"# {' '.join(sys.argv)}\n# {machine()}\n# {versions(*PACKAGES)}\n")
     paths = chosen_paths(arguments.photos, arguments.count)
