@@ -192,8 +192,14 @@ def test_a_server_that_ran_and_crashes_is_started_again(
     assert not gone(pids)
 
 
-def test_a_server_that_crashes_at_once_stays_down(stub_repository: Path) -> None:
+def test_a_server_that_crashes_at_once_twice_stays_down(stub_repository: Path) -> None:
     with LocalServer(stub_repository) as server:
+        first = server.pid
+        os.kill(first, signal.SIGSEGV)
+        deadline = time.monotonic() + 30
+        while server.pid == first and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert server.pid != first
         os.kill(server.pid, signal.SIGSEGV)
         assert server.wait() in (128 + signal.SIGSEGV, 128 + signal.SIGABRT)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 import urllib.error
 import urllib.request
 
@@ -18,14 +19,15 @@ def _free_port() -> int:
 
 
 def _get(port: int, path: str = "/metrics") -> str:
-    for _ in range(100):
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:
                 return str(response.read().decode())
         except urllib.error.HTTPError:
             raise
         except OSError:  # not listening yet
-            pass
+            time.sleep(0.05)
     raise AssertionError(f"nobody answers on {port}")
 
 

@@ -29,7 +29,7 @@ PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.25  # how long a server may outlive a killed parent
 GRACE_SECONDS = 10.0  # for requests in flight, before SIGKILL
 CRASHES = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS}
-# A command that crashes sooner than this would do so again.
+# A command that crashes sooner than this, and then again, would do so for ever.
 PROVEN_SECONDS = 10.0
 
 
@@ -37,7 +37,7 @@ def supervise(parent: int, shared_memory_prefix: str, command: list[str]) -> int
     """Runs the command until it ends, this process is told to stop, or the parent is gone.
 
     SIGTERM lets the command finish what it has begun, SIGINT kills it at once. A command that
-    crashes is run again, unless it had only just started.
+    crashes is run again, unless it had only just started for the second time.
 
     Args:
         parent: Process id of the process that wanted the command.
@@ -51,6 +51,7 @@ def supervise(parent: int, shared_memory_prefix: str, command: list[str]) -> int
     wake = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, wake)
     announced = False
+    early_crashes = 0
     while True:
         started = time.monotonic()
         child = _start(command, wake)
@@ -65,7 +66,8 @@ def supervise(parent: int, shared_memory_prefix: str, command: list[str]) -> int
         for region in Path("/dev/shm").glob(f"{shared_memory_prefix}*"):
             region.unlink(missing_ok=True)
         seconds = time.monotonic() - started
-        if not wanted or child.returncode not in CRASHES or seconds < PROVEN_SECONDS:
+        early_crashes = early_crashes + 1 if seconds < PROVEN_SECONDS else 0
+        if not wanted or child.returncode not in CRASHES or early_crashes > 1:
             return child.returncode
         reason = signal.Signals(-child.returncode).name
         print(f"the server crashed ({reason}) and is started again", file=sys.stderr, flush=True)
