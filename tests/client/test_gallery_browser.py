@@ -276,6 +276,7 @@ def test_the_keyboard_alone(open_page, gallery):
     page.keyboard.press("Enter")
     expect(page.locator(".pane")).to_have_count(2)
     page.keyboard.press("Escape")
+    expect(page.locator(".pane")).to_have_count(0)
     page.keyboard.press("/")
     page.keyboard.type("photo 05")
     expect(page.locator(".card")).to_have_count(1)
@@ -284,6 +285,24 @@ def test_the_keyboard_alone(open_page, gallery):
     assert page.evaluate("document.documentElement.dataset.theme") in ("light", "dark")
     page.keyboard.press("?")
     expect(page.locator("#help")).to_be_visible()
+
+
+def test_opening_again_at_once_is_not_undone(open_page, gallery):
+    page = open_page(gallery, **DESKTOP)
+    page.locator(".card").nth(1).focus()
+    page.keyboard.press("Enter")
+    # In one task of the browser: nothing that closing queues may run in between.
+    found = page.evaluate(
+        """() => {
+          document.getElementById("close").click();
+          document.activeElement.dispatchEvent(
+            new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true }));
+          return new Promise((settled) =>
+            setTimeout(() => settled(document.querySelectorAll(".pane").length), 200));
+        }"""
+    )
+    assert found == 1
+    expect(page.locator("#verdict")).to_have_text("2 of 12")
 
 
 def test_groups_are_folded_under_their_best(open_page, grouped):

@@ -313,9 +313,16 @@
     if (next) view(next);
   }
 
-  viewer.addEventListener("close", () => {
+  // Not in a "close" listener: that runs later, when the next key may have moved the focus or
+  // opened the viewer again.
+  function leave() {
+    viewer.close();
     byId("panes").replaceChildren();
     if (viewed.length === 1) viewed[0].card.focus();
+  }
+  viewer.addEventListener("cancel", (event) => {
+    event.preventDefault();
+    leave();
   });
 
   // --- picking two photos
@@ -391,8 +398,9 @@
       else if (event.key === "ArrowLeft") step(-1);
       else if (event.key === "c" && viewed.length === 1) {
         pick(viewed[0]);
-        viewer.close();
-      } else return;
+        leave();
+      } else if (event.key === "Escape") leave();
+      else return;
       event.preventDefault();
       return;
     }
@@ -440,7 +448,7 @@
   byId("clear").addEventListener("click", clearPicked);
   byId("before").addEventListener("click", () => step(-1));
   byId("after").addEventListener("click", () => step(1));
-  byId("close").addEventListener("click", () => viewer.close());
+  byId("close").addEventListener("click", leave);
   byId("unfold").addEventListener("click", () => {
     if (open.size === groups.size) open.clear();
     else for (const group of groups.keys()) open.add(group);
