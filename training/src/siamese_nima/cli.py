@@ -37,20 +37,21 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's greetings are no result
 
 
+_OVERRIDES = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key."
+)
+
+
 def _run(command: Callable[[RunConfig], None]) -> click.Command:
     """A command that takes a config file and overrides."""
 
     @main.command(command.__name__, help=command.__doc__)
     @click.argument("config", type=click.Path(path_type=Path))
-    @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key.")
+    @_OVERRIDES
     def run(config: Path, overrides: tuple[str, ...]) -> None:
         command(load_config(config, overrides))
 
     return run
-
-
-def _progress(views: Iterator[Any], count: int, title: str) -> Iterator[Any]:
-    yield from _track(views, count, f"{title} views")
 
 
 def _track(items: Iterable[Any], count: int, title: str) -> Iterator[Any]:
@@ -62,7 +63,7 @@ def prepare(config: RunConfig) -> None:
     """Compute the frozen features and the teacher's distributions of every view, once."""
     from siamese_nima.recipe import prepare
 
-    prepare(config, _progress)
+    prepare(config, _track)
 
 
 @_run
@@ -99,11 +100,6 @@ def export(tower: str, weights: str, output: Path, interpolation: str | None) ->
     loaded = load_tower(weights, tower=tower, interpolation=interpolation or "")
     export_saved_model(loaded.tower, loaded.model, output, interpolation=loaded.interpolation)
     click.echo(f"wrote {output}")
-
-
-_OVERRIDES = click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key."
-)
 
 
 @main.command()

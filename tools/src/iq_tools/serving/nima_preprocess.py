@@ -113,7 +113,10 @@ class TritonPythonModel:
         errors = [[result.result() for result in results] for results in pending]
         for texts in errors:
             self._counter.add(texts)
-        return [self._respond(pixels, texts) for pixels, texts in zip(batches, errors, strict=True)]
+        return [
+            respond(pb_utils.Tensor("PIXELS", pixels), texts)
+            for pixels, texts in zip(batches, errors, strict=True)
+        ]
 
     def finalize(self) -> None:
         """Ends the threads."""
@@ -134,17 +137,26 @@ class TritonPythonModel:
             return str(error)
         return ""
 
-    @staticmethod
-    def _respond(pixels: npt.NDArray[np.uint8], errors: list[str]) -> Any:
-        mask = np.array([np.nan if error else 1.0 for error in errors], np.float32)
-        texts = np.array([error.encode() for error in errors], np.object_)
-        return pb_utils.InferenceResponse(
-            [
-                pb_utils.Tensor("PIXELS", pixels),
-                pb_utils.Tensor("MASK", mask.reshape(-1, 1)),
-                pb_utils.Tensor("ERROR", texts.reshape(-1, 1)),
-            ]
-        )
+
+def respond(pixels: Any, errors: list[str]) -> Any:
+    """The response to one request.
+
+    Args:
+        pixels: The tensor `PIXELS`.
+        errors: What is wrong with each image, empty where nothing is.
+
+    Returns:
+        The tensor with `MASK` and `ERROR` of as many rows.
+    """
+    mask = np.array([np.nan if error else 1.0 for error in errors], np.float32)
+    texts = np.array([error.encode() for error in errors], np.object_)
+    return pb_utils.InferenceResponse(
+        [
+            pixels,
+            pb_utils.Tensor("MASK", mask.reshape(-1, 1)),
+            pb_utils.Tensor("ERROR", texts.reshape(-1, 1)),
+        ]
+    )
 
 
 def _metrics_endpoint(counter: ImageCounter, address: str) -> Endpoint:

@@ -74,18 +74,7 @@ class TritonPythonModel(on_host.TritonPythonModel):
         for batch in batches:
             rows = slice(start, start + len(batch))
             start = rows.stop
-            texts = errors[rows]
-            mask = np.array([np.nan if text else 1.0 for text in texts], np.float32)
-            encoded = np.array([text.encode() for text in texts], np.object_)
-            responses.append(
-                pb_utils.InferenceResponse(
-                    [
-                        _tensor("PIXELS", pixels[rows]),
-                        pb_utils.Tensor("MASK", mask.reshape(-1, 1)),
-                        pb_utils.Tensor("ERROR", encoded.reshape(-1, 1)),
-                    ]
-                )
-            )
+            responses.append(on_host.respond(_tensor("PIXELS", pixels[rows]), errors[rows]))
         return responses
 
     def _log(self) -> None:
