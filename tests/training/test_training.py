@@ -26,6 +26,7 @@ from siamese_nima.errors import ConfigError, DataError, TrainingError
 from siamese_nima.objective import LossWeights
 from siamese_nima.towers import TOWERS, Tower
 from siamese_nima.training import TrainConfig, train
+from siamese_nima.weight_files import find_weights
 
 Make = Callable[..., TrainConfig]
 
@@ -72,6 +73,10 @@ def test_a_run_leaves_everything_that_it_promises(make: Make) -> None:
     held_out = (folder / "held_out.txt").read_text().split()
     assert 2 <= len(held_out) < 24
     assert read_config(TrainConfig, folder / "config.toml") == config
+    for name in ("best.weights.h5", "last.weights.h5"):
+        found = find_weights(folder / name)
+        assert (found.tower, found.interpolation) == (config.tower, config.interpolation)
+        assert found.image_size == (config.image_size, config.image_size)
     # The head's phase and the frozen part leave the trunk as it was.
     start = arrays(train_head_only(make).output / "last.weights.h5")
     end = arrays(folder / "last.weights.h5")
@@ -140,6 +145,7 @@ import sys
 from pathlib import Path
 from siamese_nima.config import read_config
 from siamese_nima.training import TrainConfig, train
+from siamese_nima.weight_files import find_weights
 train(read_config(TrainConfig, Path(sys.argv[1])))
 """
 

@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from siamese_nima.cli import main
 from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.scoring import open_scorer
-from siamese_nima.weight_files import cache_folder, find_weights
+from siamese_nima.towers import build_tower, get_tower
+from siamese_nima.weight_files import WeightFile, cache_folder, find_weights, write_record
 from siamese_nima.weights import load_tower, save_weights
 
 NAME = "somebody/some-tower"
@@ -66,7 +67,17 @@ def test_what_was_not_fetched_is_asked_for(cache: Path) -> None:
     assert "iq-tools weights fetch" in result.output
 
 
-@pytest.mark.parametrize("record", ["{", "[]"])
+def test_a_record_says_what_was_trained(tmp_path: Path) -> None:
+    written = WeightFile(tmp_path / "x.h5", "mobilenet", "nearest", (96, 128))
+    write_record(written)
+    save_weights(build_tower(get_tower("mobilenet")), written.path)
+    assert find_weights(written.path) == written
+    loaded = load_tower(written.path)
+    assert (loaded.tower.image_size, loaded.interpolation) == ((96, 128), "nearest")
+    assert loaded.model.input_shape == (None, 96, 128, 3)
+
+
+@pytest.mark.parametrize("record", ["{", "[]", '{"image_size": 224}', '{"image_size": ["a", 1]}'])
 def test_a_damaged_record_is_named(cache: Path, record: str) -> None:
     put(cache, NAME + ".h5", record)
     with pytest.raises(WeightsError, match=r"some-tower\.h5\.json is no record"):
@@ -92,7 +103,6 @@ def test_the_folder_is_the_one_that_is_fetched_into(
 def test_every_published_tower_is_in_the_registry() -> None:
     from iq_tools.weights import SOURCES
     from siamese_nima.preprocessing import INTERPOLATIONS
-    from siamese_nima.towers import get_tower
 
     for source in SOURCES.values():
         assert get_tower(source.tower).name == source.tower
@@ -106,8 +116,6 @@ def test_whose_weights_they_are_has_to_be_known(cache: Path) -> None:
 
 
 def test_a_name_exports_without_further_words(cache: Path, tmp_path: Path) -> None:
-    from siamese_nima.towers import build_tower, get_tower
-
     keras.utils.set_random_seed(1)
     save_weights(build_tower(get_tower("mobilenet")), cache / f"{NAME}.h5")
     record = {"tower": "mobilenet", "interpolation": "nearest"}

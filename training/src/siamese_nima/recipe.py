@@ -26,19 +26,22 @@ from siamese_nima.frozen import compile_frozen
 from siamese_nima.hints import hint_loss, hinted, hinting
 from siamese_nima.photos import find_photos, split_by_content
 from siamese_nima.preprocessing import load_pixels
+from siamese_nima.progress import Progress
 from siamese_nima.schedule import adamw
 from siamese_nima.towers import build_tower, get_tower
 from siamese_nima.towers.freezing import freeze
-from siamese_nima.views import UNDISTORTED, View, evaluation_views, training_views
+from siamese_nima.views import UNDISTORTED, evaluation_views, training_views
+from siamese_nima.weight_files import WeightFile, write_record
 from siamese_nima.weights import load_weights, save_weights
+
+# Antialiased: what the server does unless a tower says otherwise.
+STUDENT_INTERPOLATION: Final = "bilinear"
 
 # How many photos the principal directions of the teacher's features are found with.
 _PHOTOS_FOR_HINTS: Final = 256
 
 # The target rows that Keras hands to the loss: a distribution, then these.
 _KEEP, _GROUP, _SEVERITY = -3, -2, -1
-
-Progress = Callable[[Iterator[View], int, str], Iterator[View]]
 
 
 def build_student(config: RunConfig) -> keras.Model:
@@ -70,7 +73,7 @@ def prepare(config: RunConfig, progress: Progress) -> None:
     trunk = Model(
         get_tower(config.tower),
         compile_frozen(tower_part(build_student(config), through=freeze_layer(config))),
-        "bilinear",
+        STUDENT_INTERPOLATION,
     )
     teacher = load_teacher(config, training)
     kinds = list(DISTORTIONS)
@@ -86,7 +89,7 @@ def prepare(config: RunConfig, progress: Progress) -> None:
             len(training) * (1 + config.crops + len(kinds) * config.rungs),
         ),
     ):
-        shown = progress(views, count, name)
+        shown = progress(views, count, f"{name} views")
         concatenate(compute_features(shown, trunk, teacher, kinds)).save(
             config.output / "features" / name
         )
@@ -121,7 +124,7 @@ def distil(config: RunConfig) -> Report:
     student = build_student(config)
     train, held_out = _feature_sets(config)
     rest = _learning_part(student, config)
-    _fit(
+    found = _fit(
         hinted(student, freeze_layer(config)),
         config.distil,
         _Views(train, config),
@@ -131,8 +134,8 @@ def distil(config: RunConfig) -> Report:
         lambda: report(_predict(rest, held_out.features), held_out),
         loss_weights=[1.0, config.hint_weight],
     )
-    save_weights(student, config.output / "distilled.weights.h5")
-    return report(_predict(rest, held_out.features), held_out)
+    _save(student, config, "distilled")
+    return found
 
 
 def tune(config: RunConfig) -> Report:
@@ -145,7 +148,7 @@ def tune(config: RunConfig) -> Report:
     load_weights(student, config.output / "distilled.weights.h5")
     train, held_out = _feature_sets(config)
     rest = _learning_part(student, config)
-    _fit(
+    found = _fit(
         rest,
         config.tune,
         _Ladders(train, config),
@@ -154,8 +157,14 @@ def tune(config: RunConfig) -> Report:
         "tune",
         lambda: report(_predict(rest, held_out.features), held_out),
     )
-    save_weights(student, config.output / "tuned.weights.h5")
-    return report(_predict(rest, held_out.features), held_out)
+    _save(student, config, "tuned")
+    return found
+
+
+def _save(student: keras.Model, config: RunConfig, stage: str) -> None:
+    path = config.output / f"{stage}.weights.h5"
+    save_weights(student, path)
+    write_record(WeightFile(path, config.tower, STUDENT_INTERPOLATION))
 
 
 def _feature_sets(config: RunConfig) -> tuple[FeatureSet, FeatureSet]:
@@ -183,8 +192,9 @@ def _fit(
     name: str,
     evaluate: Callable[[], Report],
     loss_weights: list[float] | None = None,
-) -> None:
-    """Runs one stage; its log is `NAME.csv`."""
+) -> Report:
+    """Runs one stage; its log is `NAME.csv`. Returns how the tower does at its end."""
+    held_out = _HeldOut(evaluate)
     model.compile(adamw(stage, stage.epochs * len(batches)), loss=loss, loss_weights=loss_weights)
     model.fit(
         batches,
@@ -192,10 +202,11 @@ def _fit(
         verbose=2,
         callbacks=[
             keras.callbacks.TerminateOnNaN(),
-            _HeldOut(evaluate),
+            held_out,
             keras.callbacks.CSVLogger(str(config.output / f"{name}.csv")),
         ],
     )
+    return held_out.latest or evaluate()  # a stage of no epochs has judged nothing
 
 
 class _HeldOut(keras.callbacks.Callback):  # type: ignore[misc]
@@ -204,9 +215,10 @@ class _HeldOut(keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(self, evaluate: Callable[[], Report]) -> None:
         super().__init__()
         self._evaluate = evaluate
+        self.latest: Report | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        found = self._evaluate()
+        self.latest = found = self._evaluate()
         shown = {
             "held_out_spearman": found.teacher_spearman,
             "held_out_emd": found.teacher_emd,

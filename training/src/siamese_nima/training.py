@@ -43,6 +43,7 @@ from siamese_nima.schedule import CLIP_NORM, adamw
 from siamese_nima.step import NOT_FINITE, Step, build_step
 from siamese_nima.summaries import Board, draw_pairs
 from siamese_nima.towers import Tower, build_tower, freeze, frozen_depth, get_tower
+from siamese_nima.weight_files import WeightFile, write_record
 from siamese_nima.weights import load_weights, save_weights
 
 PHASES: Final = ("head", "body")
@@ -123,10 +124,11 @@ def train(config: TrainConfig, *, resume: bool = False, console: Console | None 
     """Trains a tower.
 
     Writes into `config.output`: `config.toml`, `held_out.txt`, `log.csv` and `log.json` (one row an
-    epoch), `best.weights.h5` and `last.weights.h5` (the tower alone), `state.npz` (all that a
-    resumed run needs), and, where they are asked for, `features` and `tensorboard`. A run killed at
-    any moment and resumed ends with the same weights as one that was not. Of several processes of a
-    run only the chief writes; all need the folder to resume.
+    epoch), `best.weights.h5` and `last.weights.h5` (the tower alone, with a record beside it of
+    what it is), `state.npz` (all that a resumed run needs), and, where they are asked for,
+    `features` and `tensorboard`. A run killed at any moment and resumed ends with the same weights
+    as one that was not. Of several processes of a run only the chief writes; all need the folder to
+    resume.
 
     Args:
         config: The run.
@@ -154,14 +156,16 @@ def train(config: TrainConfig, *, resume: bool = False, console: Console | None 
         if (config.output / "config.toml").read_text() != text:
             raise ConfigError(f"the run in {config.output} has another config.toml")
     training_set, held_out = _sets(config)
+    size = (config.image_size, config.image_size) if config.image_size else None
     if replicas.chief and not state.exists():
         config.output.mkdir(parents=True, exist_ok=True)
         (config.output / "config.toml").write_text(text)
         (config.output / "held_out.txt").write_text(
             "".join(f"{path}\n" for path in dict.fromkeys(s.path for s in held_out.samples))
         )
+        for name in (BEST_FILE, LAST_FILE):
+            write_record(WeightFile(config.output / name, config.tower, config.interpolation, size))
     keras.utils.set_random_seed(config.seed)
-    size = (config.image_size, config.image_size) if config.image_size else None
     with precision(config.precision), replicas.strategy.scope():
         model = build_tower(tower, image_size=size)
     position = read_position(state) if state.exists() else Position(PHASES[0])

@@ -23,11 +23,13 @@ class WeightFile:
         path: The file.
         tower: Whose weights it holds, a name in the registry; empty where nothing says it.
         interpolation: How photos were resized in training; empty where nothing says it.
+        image_size: Height and width of the pixels in training; None for the tower's own.
     """
 
     path: Path
     tower: str = ""
     interpolation: str = ""
+    image_size: tuple[int, int] | None = None
 
 
 def cache_folder() -> Path:
@@ -57,11 +59,33 @@ def find_weights(name: str | Path) -> WeightFile:
     if not path.is_file():
         fetch = f"; published weights: iq-tools weights fetch {name}" if published else ""
         raise WeightsError(f"no weight file {name}{fetch}")
-    record = path.with_name(path.name + ".json")
+    record = _record_of(path)
     try:
         said = json.loads(record.read_text())
-        return WeightFile(path, said.get("tower", ""), said.get("interpolation", ""))
+        size = said.get("image_size")
+        if size is not None:
+            height, width = size
+            size = (int(height), int(width))
+        return WeightFile(path, said.get("tower", ""), said.get("interpolation", ""), size)
     except FileNotFoundError:
         return WeightFile(path)
-    except (ValueError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise WeightsError(f"{record} is no record of a weight file: {error}") from error
+
+
+def write_record(file: WeightFile) -> None:
+    """Writes beside a weight file what is known of it, for `find_weights`; in one step.
+
+    Args:
+        file: The file, which need not exist yet; its folder must.
+    """
+    said = {"tower": file.tower, "interpolation": file.interpolation}
+    size = {"image_size": list(file.image_size)} if file.image_size else {}
+    record = _record_of(file.path)
+    partial = record.with_name(record.name + ".partial")
+    partial.write_text(json.dumps(said | size, indent=2) + "\n")
+    partial.replace(record)
+
+
+def _record_of(path: Path) -> Path:
+    return path.with_name(path.name + ".json")

@@ -7,7 +7,7 @@ The layout is that of Keras 2's `save_weights` (HDF5; the root's `layer_names`, 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -34,7 +34,7 @@ class LoadedTower:
     """A tower with its weights.
 
     Attributes:
-        tower: What it is.
+        tower: What it is, its image size the one that the weights were trained with.
         model: From normalised pixels to distributions.
         interpolation: How photos are resized for it, a key of `preprocessing.INTERPOLATIONS`.
     """
@@ -65,6 +65,8 @@ def load_tower(name: str | Path, *, tower: str = "", interpolation: str = "") ->
     if not (tower or file.tower):
         raise ConfigError(f"{file.path} holds weights only: say whose with --tower")
     chosen = get_tower(tower or file.tower)
+    if file.image_size:
+        chosen = replace(chosen, image_size=file.image_size)
     model = build_tower(chosen)
     load_weights(model, file.path)
     return LoadedTower(chosen, model, interpolation or file.interpolation or "bilinear")
