@@ -89,7 +89,7 @@ def test_training_learns_and_reports(trained: Path) -> None:
     with (trained / "tune.csv").open() as log:
         epochs = list(csv.DictReader(log))
     assert float(epochs[-1]["loss"]) < float(epochs[0]["loss"])
-    assert 0 <= float(epochs[-1]["held_out_emd"]) < 0.1
+    assert 0 <= float(epochs[-1]["val_emd"]) < 0.1
     for name in ("distilled", "tuned"):
         metrics = json.loads((trained / f"{name}.json").read_text())
         assert 0 < metrics["photos"] < 12

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from iq_client.local import LocalServer
+from iq_client.local import MALLOC_THRESHOLDS, LocalServer
 from iq_tools.serving.counter import METRIC, ImageCounter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +36,11 @@ def test_what_the_image_copies_is_there_and_not_ignored() -> None:
     sources = set(re.findall(r"^COPY (\S+) \S+$", dockerfile, re.M))
     assert sources == kept
     assert all((ROOT / source).exists() for source in sources)
+
+
+def test_the_image_keeps_memory_as_the_embedded_server_does() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert dict(re.findall(r"(MALLOC_\w+)=(\d+)", dockerfile)) == MALLOC_THRESHOLDS
 
 
 def test_the_dockerfile_is_clean() -> None:

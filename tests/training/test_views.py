@@ -128,6 +128,19 @@ def test_copies_never_stand_on_both_sides(tmp_path: Path) -> None:
     assert held_out
 
 
+def test_what_is_never_held_out_holds_no_copy_of_what_is(tmp_path: Path) -> None:
+    for folder in ("judged", "more"):
+        (tmp_path / folder).mkdir()
+    for index in range(60):
+        (tmp_path / "judged" / f"{index}.jpg").write_bytes(bytes([index]))
+        (tmp_path / "more" / f"{index}.jpg").write_bytes(bytes([index + 30]))
+    training, held_out = split_by_content(
+        find_photos([tmp_path / "judged"]), 0.5, never_held_out=find_photos([tmp_path / "more"])
+    )
+    assert held_out == split_by_content(find_photos([tmp_path / "judged"]), 0.5)[1]
+    assert len({p.read_bytes() for p in training + held_out}) == len(training + held_out) == 90
+
+
 def test_missing_and_empty_folders_are_errors(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no folder"):
         find_photos([tmp_path / "missing"])

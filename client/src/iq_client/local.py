@@ -40,7 +40,7 @@ _LISTENS: Final = {
 _PORT_ATTEMPTS: Final = 3
 # Every request takes and gives back megabytes: kept by the C library they need not be cleared and
 # mapped by the kernel each time. 32 MiB is the most that glibc takes as a threshold.
-_MALLOC: Final = {
+MALLOC_THRESHOLDS: Final = {
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
 }
@@ -395,7 +395,7 @@ class LocalServer:
             self._pid = int(line)
 
     def _environment(self) -> dict[str, str]:
-        environment = _MALLOC | os.environ
+        environment = MALLOC_THRESHOLDS | os.environ
         python = Path(sys.executable).parent
         libraries = [str(self._installation.libpython.parent)]
         site_packages = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]

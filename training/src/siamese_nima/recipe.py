@@ -67,8 +67,11 @@ def prepare(config: RunConfig, progress: Progress) -> None:
     """
     config.output.mkdir(parents=True, exist_ok=True)
     (config.output / "config.toml").write_text(to_toml(config))
-    training, held_out = split_by_content(find_photos(config.photos), config.held_out_share)
-    training += find_photos(config.more_photos)
+    training, held_out = split_by_content(
+        find_photos(config.photos),
+        config.held_out_share,
+        never_held_out=find_photos(config.more_photos),
+    )
     (config.output / "held_out.txt").write_text("".join(f"{path}\n" for path in held_out))
     trunk = Model(
         get_tower(config.tower),
@@ -220,9 +223,10 @@ class _HeldOut(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.latest = found = self._evaluate()
         shown = {
-            "held_out_spearman": found.teacher_spearman,
-            "held_out_emd": found.teacher_emd,
-            "held_out_order": sum(found.order.values()) / len(found.order),
+            # Keras calls so what is not of the training set.
+            "val_spearman": found.teacher_spearman,
+            "val_emd": found.teacher_emd,
+            "val_order": sum(found.order.values()) / len(found.order),
         }
         if logs is not None:
             logs |= shown
