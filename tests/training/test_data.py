@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from siamese_nima.cli import main
 from siamese_nima.data import DataConfig, Sample, inspect
 from siamese_nima.data.decoding import decode
-from siamese_nima.data.pipeline import pixel_batches
+from siamese_nima.data.pipeline import feature_batches, pixel_batches
 from siamese_nima.data.tables import COUNT_COLUMNS, read_names, read_samples
 from siamese_nima.distortions import DISTORTIONS, LEVELS
 from siamese_nima.errors import ConfigError, DataError
@@ -243,3 +243,15 @@ def test_pipeline_is_the_servers_preprocessing_in_the_order_asked_for(labelled: 
     for got, row, mirror in zip(pixels, rows, mirrored, strict=True):
         want = load_pixels(photos[row].read_bytes(), image_size=(32, 40))
         assert np.array_equal(got, want[:, ::-1] if mirror else want)
+
+
+def test_nothing_tunes_a_pipeline(labelled: Path) -> None:
+    # The thread that does can hold up the end of an epoch for seconds.
+    samples = [Sample(path, 0.0) for path in sorted((labelled / "photos").glob("*.png"))]
+    rows = np.arange(4)
+    still = np.zeros(4, np.bool_)
+    pixels = pixel_batches(
+        samples, rows, still, batch_size=2, image_size=(32, 32), interpolation="bilinear"
+    )
+    features = feature_batches(np.zeros((4, 2), np.float32), rows, rows, batch_size=2)
+    assert pixels.options().autotune.enabled is features.options().autotune.enabled is False

@@ -2,10 +2,13 @@
 
     python training/benchmarks/input_pipeline.py PHOTOS [--tower mobilenet] [--form plain] …
 
-The step is fed by the pipeline; where both together are slower than the slower of the two, they
-wait for each other. Every round measures all three in turn, so that what else the machine does
-touches them alike; the medians of the rounds are compared. The first epoch decodes every photo,
-later ones find what fits into `pixel_cache_mib` in memory.
+The step is fed by the pipeline. It should not wait for it: its waiting is printed as a share of the
+time. On the processor both need the same cores, and can together come to no more than
+1 / (1/step + 1/pipeline); on an accelerator only the waiting would be left.
+
+Every round measures all of it in turn, so that what else the machine does touches everything alike;
+medians over the rounds are printed. The first epoch decodes every photo, later ones find what fits
+into `pixel_cache_mib` in memory.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +34,11 @@ from siamese_nima.replicas import open_replicas
 from siamese_nima.schedule import adamw
 from siamese_nima.step import build_step
 from siamese_nima.towers import build_tower, freeze, frozen_depth, get_tower
+
+STEP = "step alone"
+
+# Starts an epoch of batches: rows and pixels.
+Feeding = Callable[[], Iterable[tuple[Any, Any]]]
 
 
 def main() -> None:
@@ -61,12 +71,22 @@ def main() -> None:
     rows = np.arange(options.images)
     mirrored = np.zeros(len(rows), np.bool_)
 
-    def learn(batches: Iterable[tuple[Any, Any]]) -> None:
-        for batch_rows, pixels in batches:
+    def drain(made: Feeding) -> float:
+        for _ in made():
+            pass
+        return 0.0
+
+    def learn(made: Feeding) -> float:
+        """Trains one epoch; returns for how many seconds the step had no batch."""
+        waited, ready = 0.0, time.monotonic()
+        for batch_rows, pixels in made():
+            waited += time.monotonic() - ready
             batch = labelled.batch(batch_rows.numpy())
             float(step(pixels, batch.score, batch.bucket, batch.group, batch.votes)["loss"])
+            ready = time.monotonic()
+        return waited
 
-    def feed(cache_mib: int) -> Callable[[], Any]:
+    def feed(cache_mib: int) -> Feeding:
         made = pixel_feed(
             labelled.samples,
             tower.image_size,
@@ -78,27 +98,53 @@ def main() -> None:
 
     decoding, keeping = feed(0), feed(4096)
     in_memory = list(keeping())
-    learn(in_memory[:1])  # compiles
-    measured: dict[str, Callable[[], Any]] = {
-        "step alone": lambda: learn(in_memory),
-        "pipeline alone, first epoch": lambda: list(decoding()),
-        "both, first epoch": lambda: learn(decoding()),
-        "pipeline alone, later epochs": lambda: list(keeping()),
-        "both, later epochs": lambda: learn(keeping()),
-    }
-    rates: dict[str, list[float]] = {name: [] for name in measured}
-    for _ in range(options.rounds):
-        for name, run in measured.items():
-            started = time.monotonic()
-            run()
-            rates[name].append(len(rows) / (time.monotonic() - started))
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    for name, values in rates.items():
-        listed = ", ".join(f"{each:.0f}" for each in values)
-        print(f"{name:30}{medians[name]:8.1f} images/s   rounds: {listed}")
+    learn(lambda: in_memory[:1])  # compiles
+    measured: dict[str, Callable[[], float]] = {STEP: partial(learn, lambda: in_memory)}
+    for epoch, made in (("first epoch", decoding), ("later epochs", keeping)):
+        measured[f"pipeline alone, {epoch}"] = partial(drain, made)
+        measured[f"both, {epoch}"] = partial(learn, made)
+    rounds = [
+        {name: _measured(run, len(rows)) for name, run in measured.items()}
+        for _ in range(options.rounds)
+    ]
+    for name in measured:
+        rates = [each[name].rate for each in rounds]
+        listed = ", ".join(f"{rate:.0f}" for rate in rates)
+        print(f"{name:30}{statistics.median(rates):8.1f} images/s   rounds: {listed}")
     for epoch in ("first epoch", "later epochs"):
-        slower = min(medians["step alone"], medians[f"pipeline alone, {epoch}"])
-        print(f"{epoch}: both run at {medians[f'both, {epoch}'] / slower:.2f} of the slower")
+        of_slower, of_bound, waited = (
+            statistics.median(values)
+            for values in zip(*(_compared(each, epoch) for each in rounds), strict=True)
+        )
+        print(
+            f"{epoch}: both run at {of_slower:.2f} of the slower, at {of_bound:.2f} of what shared "
+            f"cores allow; the step waited for {waited:.1%} of the time"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    rate: float
+    waited: float
+
+
+def _measured(run: Callable[[], float], images: int) -> _Measured:
+    """Images a second, and the share of the time in which the step had no batch."""
+    started = time.monotonic()
+    waited = run()
+    seconds = time.monotonic() - started
+    return _Measured(images / seconds, waited / seconds)
+
+
+def _compared(measured: dict[str, _Measured], epoch: str) -> tuple[float, float, float]:
+    """One round: both against the slower, and against shared cores; the share of waiting."""
+    step, pipeline = measured[STEP].rate, measured[f"pipeline alone, {epoch}"].rate
+    both = measured[f"both, {epoch}"]
+    return (
+        both.rate / min(step, pipeline),
+        both.rate * (1 / step + 1 / pipeline),
+        both.waited,
+    )
 
 
 def _samples(options: argparse.Namespace) -> list[Sample]:

@@ -93,6 +93,7 @@ def pixel_batches(
         .map(load, num_parallel_calls=workers or os.cpu_count(), deterministic=True)
         .batch(batch_size)
         .prefetch(2)
+        .with_options(_fixed())
     )
 
 
@@ -127,4 +128,12 @@ def feature_batches(
         .batch(batch_size)
         .map(load, num_parallel_calls=2, deterministic=True)
         .prefetch(2)
+        .with_options(_fixed())
     )
+
+
+def _fixed() -> tf.data.Options:
+    """No tuning: the numbers are set, and its thread can hold up the end of an epoch for 3 s."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
