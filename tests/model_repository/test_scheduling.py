@@ -16,6 +16,7 @@ from PIL import Image
 from iq_client.local import LocalServer
 
 REQUESTS = 60
+ROUNDS = 10
 STEPS = ("nima_preprocess", "nima_tower")
 # Put behind a model's own code: notes when it was busy.
 NOTING = """
@@ -98,10 +99,14 @@ def test_what_waits_is_executed_in_preferred_sizes(server: LocalServer, photo: b
         return {int(entry["batch_size"]): int(entry["compute_infer"]["count"]) for entry in batches}
 
     before = sizes(triton.InferenceServerClient(server.url))
-    after = sizes(_ask_many(server, photo))
-    seen = {size for size, count in after.items() if count > before.get(size, 0)}
-    # Not all: what has waited its longest is executed in whatever number it is.
-    assert seen & {8, 16, 32}
+    # Not all are: what has waited its longest is executed in whatever number it is, and where this
+    # process is starved so few requests may wait that no preferred size comes together.
+    for _ in range(ROUNDS):
+        after = sizes(_ask_many(server, photo))
+        seen = {size for size, count in after.items() if count > before.get(size, 0)}
+        if seen & {8, 16, 32}:
+            return
+    pytest.fail(f"of {ROUNDS * REQUESTS} requests none were executed in a preferred size: {seen}")
 
 
 def test_the_highest_version_is_served(
