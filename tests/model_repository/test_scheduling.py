@@ -99,14 +99,14 @@ def test_what_waits_is_executed_in_preferred_sizes(server: LocalServer, photo: b
         return {int(entry["batch_size"]): int(entry["compute_infer"]["count"]) for entry in batches}
 
     before = sizes(triton.InferenceServerClient(server.url))
-    # Not all are: what has waited its longest is executed in whatever number it is, and where this
-    # process is starved so few requests may wait that no preferred size comes together.
+    # A starved machine may send so slowly that few requests wait at once: then they are sent again.
     for _ in range(ROUNDS):
         after = sizes(_ask_many(server, photo))
         seen = {size for size, count in after.items() if count > before.get(size, 0)}
-        if seen & {8, 16, 32}:
-            return
-    pytest.fail(f"of {ROUNDS * REQUESTS} requests none were executed in a preferred size: {seen}")
+        if max(seen) >= 8:
+            break
+    assert max(seen) >= 8
+    assert {size for size in seen if size >= 8} <= {8, 16, 32}
 
 
 def test_the_highest_version_is_served(
