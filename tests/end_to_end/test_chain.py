@@ -39,8 +39,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory, photos: list[Path]) -> Pat
     import keras
 
     from siamese_nima.cli import main
-    from siamese_nima.towers import build_tower, get_tower
-    from siamese_nima.weights import save_weights
+    from siamese_nima.towers.registry import build_tower, get_tower
+    from siamese_nima.towers.weights import save_weights
 
     folder = tmp_path_factory.mktemp("run")
     keras.utils.set_random_seed(0)
@@ -98,7 +98,7 @@ def test_training_learns_and_reports(trained: Path) -> None:
 
 
 def test_frozen_layers_keep_their_weights(trained: Path) -> None:
-    from siamese_nima.weights import read_weights
+    from siamese_nima.towers.weights import read_weights
 
     before, after = (
         read_weights(path) for path in (trained.parent / "lite0.h5", trained / "tuned.weights.h5")
@@ -169,8 +169,8 @@ def keras_means(weights: Path, photos: list[Path]) -> list[float]:
     """Mean opinion scores by Keras, with the training side's own preprocessing."""
     from siamese_nima.distribution import mean_opinion_score
     from siamese_nima.preprocessing import load_pixels
-    from siamese_nima.towers import build_tower, get_tower
-    from siamese_nima.weights import load_weights
+    from siamese_nima.towers.registry import build_tower, get_tower
+    from siamese_nima.towers.weights import load_weights
 
     tower = get_tower("efficientnet_lite0")
     model = build_tower(tower)

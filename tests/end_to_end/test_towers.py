@@ -16,7 +16,7 @@ from iq_tools.cli import main
 from iq_tools.onnx_export import read_tower
 from iq_tools.onnx_runner import OnnxTower
 from siamese_nima.preprocessing import load_pixels
-from siamese_nima.towers import TOWERS
+from siamese_nima.towers.registry import TOWERS
 
 # f32 in two libraries that add in another order.
 TOLERANCE = 1e-4
@@ -28,7 +28,7 @@ def _random_tower(name: str, pixels: npt.NDArray[np.uint8]) -> Any:
     """A tower with random weights whose scores of these photos differ."""
     import keras
 
-    from siamese_nima.towers import build_tower, get_tower
+    from siamese_nima.towers.registry import build_tower, get_tower
 
     keras.utils.set_random_seed(0)
     tower = get_tower(name)
@@ -46,7 +46,7 @@ def _random_tower(name: str, pixels: npt.NDArray[np.uint8]) -> Any:
 @pytest.fixture
 def build(example_photos: list[Path], tmp_path: Path) -> Build:
     """Builds a repository, and scores photos in Keras."""
-    from siamese_nima.weights import save_weights
+    from siamese_nima.towers.weights import save_weights
 
     def run(name: str) -> tuple[Path, npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
         tower = TOWERS[name]

@@ -14,9 +14,9 @@ from PIL import Image
 
 from siamese_nima.config import Stage
 from siamese_nima.data import DataConfig
-from siamese_nima.objective import LossWeights
-from siamese_nima.towers import TOWERS, Tower
-from siamese_nima.training import TrainConfig
+from siamese_nima.towers.registry import TOWERS, Tower
+from siamese_nima.train.objective import LossWeights
+from siamese_nima.train.run import TrainConfig
 
 
 @pytest.fixture

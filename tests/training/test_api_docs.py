@@ -12,9 +12,9 @@ import keras
 import pandas as pd
 import pytest
 
-from siamese_nima.towers import TOWERS, Tower, build_tower
-from siamese_nima.weight_files import cache_folder
-from siamese_nima.weights import save_weights
+from siamese_nima.towers.registry import TOWERS, Tower, build_tower
+from siamese_nima.towers.weight_files import cache_folder
+from siamese_nima.towers.weights import save_weights
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "api-training.md"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from siamese_nima.features import tower_part
 from siamese_nima.frozen import compile_frozen
 from siamese_nima.hints import HINT_CHANNELS, hint_loss, hinted, hinting, last_feature_map
-from siamese_nima.towers import build_tower, get_tower
+from siamese_nima.towers.parts import tower_part
+from siamese_nima.towers.registry import build_tower, get_tower
 
 
 @pytest.fixture(scope="module")

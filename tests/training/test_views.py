@@ -12,8 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from siamese_nima.distortions import DISTORTIONS, LEVELS, WORKING_SIDE, distort, working_picture
-from siamese_nima.photos import find_photos, split_by_content
+from siamese_nima.data.distortions import (
+    DISTORTIONS,
+    LEVELS,
+    WORKING_SIDE,
+    distort,
+    working_picture,
+)
+from siamese_nima.data.photos import find_photos, split_by_content
 from siamese_nima.views import (
     SMALLEST_STEP,
     UNDISTORTED,

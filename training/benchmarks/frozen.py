@@ -15,7 +15,7 @@ import time
 import numpy as np
 
 from siamese_nima.frozen import compile_frozen
-from siamese_nima.towers import build_tower, get_tower
+from siamese_nima.towers.registry import build_tower, get_tower
 
 
 def main() -> None:

@@ -26,14 +26,15 @@ import numpy as np
 
 from siamese_nima.config import Stage
 from siamese_nima.data import DataConfig, Sample, inspect
-from siamese_nima.labelled import LabelledSet
-from siamese_nima.learner import pixel_feed, pixel_learner
-from siamese_nima.objective import LossWeights
-from siamese_nima.photos import find_photos
-from siamese_nima.replicas import open_replicas
-from siamese_nima.schedule import adamw
-from siamese_nima.step import build_step
-from siamese_nima.towers import build_tower, freeze, frozen_depth, get_tower
+from siamese_nima.data.photos import find_photos
+from siamese_nima.towers.freezing import freeze, frozen_depth
+from siamese_nima.towers.registry import build_tower, get_tower
+from siamese_nima.train.batches import LabelledSet
+from siamese_nima.train.feeds import pixel_feed, pixel_learner
+from siamese_nima.train.objective import LossWeights
+from siamese_nima.train.replicas import open_replicas
+from siamese_nima.train.schedule import adamw
+from siamese_nima.train.step import build_step
 
 STEP = "step alone"
 

@@ -36,3 +36,79 @@ def standard_deviation(distribution: Floats) -> Floats:
     """
     deviation = np.asarray(VOTES, distribution.dtype) - mean_opinion_score(distribution)[..., None]
     return np.asarray(np.sqrt(np.sum(deviation**2 * distribution, axis=-1)))
+
+
+def largest_entropy(mean: Floats, std: Floats | float) -> Floats:
+    """Distributions of largest entropy with given moments.
+
+    Talebi & Milanfar 2017 (section III-A) train so on TID2013, of which only moments are published.
+    p_i ∝ exp(a·i + b·i²), a and b found by Newton's method. A deviation that only a distribution
+    with two peaks could have is lowered to the largest that needs no second peak (b = 0).
+
+    Args:
+        mean: In 1…10, both ends excluded [N].
+        std: Above 0 [N], or one for all.
+
+    Returns:
+        Probabilities of the votes 1…10, float64 [N,10].
+
+    Raises:
+        ValueError: A mean or a deviation is outside its range, or no distribution on ten votes has
+            both.
+    """
+    mean = np.atleast_1d(np.asarray(mean, np.float64))
+    std = np.broadcast_to(np.asarray(std, np.float64), mean.shape)
+    if not ((mean > VOTES[0]) & (mean < VOTES[-1]) & (std > 0)).all():
+        raise ValueError("means must lie inside 1…10, deviations above 0")
+    flat = _solve(mean, np.zeros_like(mean), fixed=True)
+    widest = standard_deviation(flat)
+    narrow = std < widest
+    result = flat.copy()
+    if narrow.any():
+        # A vote's neighbours are one apart: a mean between two votes has a smallest deviation.
+        fraction = mean - np.floor(mean)
+        if (std**2 < fraction * (1 - fraction) + 1e-3)[narrow].any():
+            raise ValueError("a deviation is too small for its mean: votes are whole numbers")
+        result[narrow] = _solve(mean[narrow], std[narrow], fixed=False)
+    return result
+
+
+def _solve(mean: Floats, std: Floats, *, fixed: bool) -> Floats:
+    """Newton's method on the multipliers; with `fixed`, on that of the mean alone."""
+    centred = np.asarray(VOTES)[None, :] - mean[:, None]
+    powers = np.stack([centred, centred**2], axis=-1)[..., : 1 if fixed else 2]
+    wanted = np.stack([np.zeros_like(mean), std**2], axis=-1)[:, : powers.shape[-1]]
+    multipliers = np.zeros_like(wanted)
+    if not fixed:
+        multipliers[:, 1] = -0.5 / std**2
+
+    def shares(at: Floats) -> Floats:
+        exponents = np.einsum("nik,nk->ni", powers, at)
+        weights = np.exp(exponents - exponents.max(axis=1, keepdims=True))
+        return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+    def dual(at: Floats) -> Floats:
+        exponents = np.einsum("nik,nk->ni", powers, at)
+        top = exponents.max(axis=1)
+        total = np.log(np.exp(exponents - top[:, None]).sum(axis=1)) + top
+        return np.asarray(total - (at * wanted).sum(axis=1))
+
+    for _ in range(100):
+        p = shares(multipliers)
+        moments = np.einsum("ni,nik->nk", p, powers)
+        gap = moments - wanted
+        if np.abs(gap).max() < 1e-10:
+            break
+        spread = np.einsum("ni,nik,nil->nkl", p, powers, powers)
+        spread -= moments[:, :, None] * moments[:, None, :]
+        step = np.linalg.solve(spread + 1e-12 * np.eye(spread.shape[-1]), gap[..., None])[..., 0]
+        # Halved where it would overshoot: the dual is convex, so that this ends at its minimum.
+        before, scale = dual(multipliers), np.ones(len(mean))
+        for _ in range(30):
+            after = dual(multipliers - scale[:, None] * step)
+            worse = after > before + 1e-12
+            if not worse.any():
+                break
+            scale[worse] /= 2
+        multipliers = multipliers - scale[:, None] * step
+    return shares(multipliers)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import spearmanr
 
-from siamese_nima.distortions import DISTORTIONS
+from siamese_nima.data.distortions import DISTORTIONS
 from siamese_nima.distribution import Floats, mean_opinion_score
 from siamese_nima.features import FeatureSet
 

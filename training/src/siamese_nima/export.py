@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from siamese_nima.distribution import VOTES
 from siamese_nima.preprocessing import PREPROCESSING_VERSION
-from siamese_nima.towers import Tower
+from siamese_nima.towers.registry import Tower
 
 SIGNATURE: Final = "serving_default"
 TOWER_JSON: Final = "assets.extra/tower.json"

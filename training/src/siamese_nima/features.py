@@ -15,13 +15,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
 from siamese_nima.frozen import Runner
 from siamese_nima.preprocessing import to_pixels
-from siamese_nima.towers import Tower
+from siamese_nima.towers.registry import Tower
 from siamese_nima.views import View
 
 BATCH = 64
@@ -102,33 +101,6 @@ class FeatureSet:
         if not folder.is_dir():
             raise FileNotFoundError(f"no features in {folder}: run `siamese-nima prepare` first")
         return cls(**{field.name: np.load(folder / f"{field.name}.npy") for field in fields(cls)})
-
-
-def tower_part(
-    tower: keras.Model, *, after: str | None = None, through: str | None = None
-) -> keras.Model:
-    """A part of a tower, with the tower's own weights.
-
-    Args:
-        tower: A functional model.
-        after: The part begins at this layer's output; None for the pixels. No connection may lead
-            around it.
-        through: Its last layer; None for the distribution.
-
-    Returns:
-        A model that shares the layers.
-
-    Raises:
-        ValueError: There is no such layer.
-    """
-    names = [each.name for each in tower.layers]
-    for layer in (after, through):
-        if layer is not None and layer not in names:
-            raise ValueError(f"{tower.name} has no layer {layer!r}; it has {', '.join(names)}")
-    return keras.Model(
-        tower.get_layer(after).output if after else tower.input,
-        tower.get_layer(through).output if through else tower.output,
-    )
 
 
 def compute_features(

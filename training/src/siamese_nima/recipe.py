@@ -11,28 +11,28 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from siamese_nima import losses
 from siamese_nima.config import RunConfig, Stage, to_toml
-from siamese_nima.distortions import DISTORTIONS, LEVELS
+from siamese_nima.data.distortions import DISTORTIONS, LEVELS
+from siamese_nima.data.photos import find_photos, split_by_content
 from siamese_nima.evaluation import Report, report
 from siamese_nima.features import (
     FeatureSet,
     Model,
     compute_features,
     concatenate,
-    tower_part,
 )
 from siamese_nima.frozen import compile_frozen
 from siamese_nima.hints import hint_loss, hinted, hinting
-from siamese_nima.photos import find_photos, split_by_content
 from siamese_nima.preprocessing import load_pixels
 from siamese_nima.progress import Progress
-from siamese_nima.schedule import adamw
-from siamese_nima.towers import build_tower, get_tower
 from siamese_nima.towers.freezing import freeze
+from siamese_nima.towers.parts import tower_part
+from siamese_nima.towers.registry import build_tower, get_tower
+from siamese_nima.towers.weight_files import WeightFile, write_record
+from siamese_nima.towers.weights import load_weights, save_weights
+from siamese_nima.train import losses
+from siamese_nima.train.schedule import adamw
 from siamese_nima.views import UNDISTORTED, evaluation_views, training_views
-from siamese_nima.weight_files import WeightFile, write_record
-from siamese_nima.weights import load_weights, save_weights
 
 # Antialiased: what the server does unless a tower says otherwise.
 STUDENT_INTERPOLATION: Final = "bilinear"

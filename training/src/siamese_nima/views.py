@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from siamese_nima.distortions import DISTORTIONS, LEVELS, distort, working_picture
+from siamese_nima.data.distortions import DISTORTIONS, LEVELS, distort, working_picture
 
 UNDISTORTED: Final = -1.0  # the severity of a view without distortion: below every other
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from siamese_nima.data.distortions import distort, working_picture
 from siamese_nima.data.samples import ORIGINAL, Sample
-from siamese_nima.distortions import distort, working_picture
 from siamese_nima.preprocessing import load_pixels, to_pixels
 
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from siamese_nima.data.distortions import DISTORTIONS, LEVELS
+from siamese_nima.data.photos import find_photos, is_held_out
 from siamese_nima.data.samples import ORIGINAL, DataConfig, Problem, Sample
 from siamese_nima.data.tables import read_samples
-from siamese_nima.distortions import DISTORTIONS, LEVELS
 from siamese_nima.errors import DataError
-from siamese_nima.photos import find_photos, is_held_out
 from siamese_nima.preprocessing import ImageError, load_pixels
 from siamese_nima.progress import Progress, silent
 

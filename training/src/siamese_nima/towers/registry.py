@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import keras
@@ -12,6 +13,7 @@ from keras import layers
 from siamese_nima.distribution import VOTE_BINS
 from siamese_nima.errors import UnknownTowerError
 from siamese_nima.towers.efficientnet_lite0 import efficientnet_lite0
+from siamese_nima.towers.mobilenet import mobilenet
 from siamese_nima.towers.naming import count_from_one
 
 HEAD_LAYER: Final = "dense_1"  # the name that published NIMA weights use
@@ -79,12 +81,17 @@ TOWERS: Final = {
             **_TO_UNIT, dropout=0.75, freeze_through="mixed_7a",
         ),
         Tower(
-            "mobilenet", _application("MobileNet"), (224, 224),
+            "mobilenet", partial(mobilenet, padding="symmetric"), (224, 224),
             **_TO_UNIT, dropout=0.75, freeze_through="conv_pw_11_relu",
         ),
         Tower(
             "nasnet_mobile", _application("NASNetMobile"), (224, 224),
             **_TO_UNIT, dropout=0.75, freeze_through="reduction_concat_reduce_8",
+        ),
+        # `tf_`: strided convolutions are padded as TensorFlow pads them.
+        Tower(
+            "tf_mobilenet", partial(mobilenet, padding="same"), (224, 224),
+            **_TO_UNIT, dropout=0.75, freeze_through="conv_pw_11_relu",
         ),
     )
 }  # fmt: skip

@@ -1,0 +1,97 @@
+"""Losses against their formulas, written out in NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from keras import ops
+
+from siamese_nima.train.losses import (
+    contrastive,
+    earth_movers_distance,
+    ladder_ranking,
+    margin_ranking,
+    mean_score,
+    signed_pairwise_logistic,
+)
+
+means = arrays(np.float32, 6, elements=st.floats(1, 10, width=32))
+distributions = arrays(np.float32, (4, 10), elements=st.floats(2**-7, 1, width=32)).map(
+    lambda votes: votes / votes.sum(axis=-1, keepdims=True)
+)
+
+
+@given(distributions, distributions)
+def test_emd_is_a_distance(a: np.ndarray, b: np.ndarray) -> None:
+    for r in (1, 2):
+        there = ops.convert_to_numpy(earth_movers_distance(a, b, r=r))
+        back = ops.convert_to_numpy(earth_movers_distance(b, a, r=r))
+        np.testing.assert_allclose(there, back, atol=1e-6)
+        assert (there >= 0).all()
+        assert (there <= 1).all()
+        gap = np.abs(np.cumsum(a, -1) - np.cumsum(b, -1)) ** r
+        np.testing.assert_allclose(there, gap.mean(-1) ** (1 / r), atol=1e-4)
+
+
+def test_emd_grows_with_the_distance_of_the_votes() -> None:
+    votes = np.eye(10, dtype=np.float32)
+    distances = ops.convert_to_numpy(earth_movers_distance(votes[[0] * 10], votes, r=1))
+    np.testing.assert_allclose(distances, np.arange(10) / 10, atol=1e-6)
+
+
+def test_mean_score_of_one_vote_is_that_vote() -> None:
+    means = ops.convert_to_numpy(mean_score(np.eye(10, dtype=np.float32)))
+    np.testing.assert_allclose(means, np.arange(1, 11))
+
+
+def test_a_reversed_pair_costs_more() -> None:
+    better, worse = np.array([6.0, 5.0, 4.0]), np.array([5.0, 5.0, 5.0])
+    right, tied, wrong = ops.convert_to_numpy(signed_pairwise_logistic(better, worse))
+    assert right < tied < wrong
+    assert tied == pytest.approx(np.log(2))
+
+
+@given(
+    arrays(np.float32, 8, elements=st.floats(1, 10, width=32)),
+    arrays(np.float32, 8, elements=st.sampled_from([-1.0, 0.0, 1.0])),
+    arrays(np.float32, 8, elements=st.sampled_from([-1.0, 0.25, 0.5, 1.0])),
+)
+def test_ladder_ranking_is_the_mean_over_ordered_pairs(
+    means: np.ndarray, group: np.ndarray, severity: np.ndarray
+) -> None:
+    losses = [
+        np.logaddexp(0, -4.0 * (means[a] - means[b]))
+        for a in range(8)
+        for b in range(8)
+        if group[a] >= 0 and group[a] == group[b] and severity[a] < severity[b]
+    ]
+    got = float(ops.convert_to_numpy(ladder_ranking(means, group, severity)))
+    assert got == pytest.approx(np.mean(losses) if losses else 0.0, abs=1e-4)
+
+
+@given(means, means, arrays(np.float32, 6, elements=st.sampled_from([0.0, 1.0])))
+def test_contrastive_is_the_formula_and_blind_to_order(
+    a: np.ndarray, b: np.ndarray, same: np.ndarray
+) -> None:
+    distance = np.abs(a - b)
+    expected = np.where(same == 1, distance**2, np.clip(1 - distance, 0, None) ** 2)
+    losses = ops.convert_to_numpy(contrastive(a, b, same))
+    np.testing.assert_allclose(losses, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(losses, ops.convert_to_numpy(contrastive(b, a, same)))
+
+
+@given(means, means, st.floats(0.1, 3.0))
+def test_margin_ranking_is_the_formula(
+    better: np.ndarray, worse: np.ndarray, margin: float
+) -> None:
+    losses = ops.convert_to_numpy(margin_ranking(better, worse, margin=margin))
+    np.testing.assert_allclose(
+        losses, np.clip(margin - better + worse, 0, None), rtol=1e-4, atol=1e-4
+    )
+    led = better - worse >= margin + 1e-4
+    assert (losses[led] == 0).all(), "a lead of the margin costs nothing"
+    swapped = ops.convert_to_numpy(margin_ranking(worse, better, margin=margin))
+    assert (losses <= swapped)[better >= worse].all(), "the wrong order costs more"

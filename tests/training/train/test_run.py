@@ -1,0 +1,214 @@
+"""The trainer on a small tower: it learns, stops, and survives a kill."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from siamese_nima.cli import main
+from siamese_nima.config import Stage, read_config, to_toml
+from siamese_nima.data import DataConfig
+from siamese_nima.errors import ConfigError, DataError, TrainingError
+from siamese_nima.towers.registry import TOWERS, Tower
+from siamese_nima.towers.weight_files import find_weights
+from siamese_nima.train.objective import LossWeights
+from siamese_nima.train.run import TrainConfig, train
+
+Make = Callable[..., TrainConfig]
+
+
+def arrays(path: Path) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = {}
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, item: (
+                found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+            )
+        )
+    return found
+
+
+def same_weights(a: Path, b: Path) -> bool:
+    first, second = arrays(a), arrays(b)
+    return first.keys() == second.keys() and all(
+        np.array_equal(first[name], second[name]) for name in first
+    )
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    """The log without what the clock says."""
+    with (folder / "log.csv").open() as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def test_config_survives_writing(make: Make, labelled: Path) -> None:
+    for config in (make("a"), make("b", held_out=DataConfig("distortions", Path("x")))):
+        (labelled / "c.toml").write_text(to_toml(config))
+        assert read_config(TrainConfig, labelled / "c.toml") == config
+
+
+def test_a_run_leaves_everything_that_it_promises(make: Make) -> None:
+    config = make("run", loss=LossWeights(contrastive=1.0, logistic=1.0), mirror=True)
+    position = train(config)
+    folder = config.output
+    assert [(row["phase"], row["epoch"]) for row in rows(folder)] == [
+        ("head", "1"), ("body", "1"), ("body", "2"),
+    ]  # fmt: skip
+    assert json.loads((folder / "log.json").read_text()) == position.log
+    assert position.best == max(row["held_out_pairwise_accuracy"] for row in position.log)
+    held_out = (folder / "held_out.txt").read_text().split()
+    assert 2 <= len(held_out) < 24
+    assert read_config(TrainConfig, folder / "config.toml") == config
+    for name in ("best.weights.h5", "last.weights.h5"):
+        found = find_weights(folder / name)
+        assert (found.tower, found.interpolation) == (config.tower, config.interpolation)
+        assert found.image_size == (config.image_size, config.image_size)
+    # The head's phase and the frozen part leave the trunk as it was.
+    start = arrays(train_head_only(make).output / "last.weights.h5")
+    end = arrays(folder / "last.weights.h5")
+    changed = {name.split("/")[0] for name in end if not np.array_equal(start[name], end[name])}
+    assert changed <= {"conv_dw_13", "conv_pw_13", "dense_1"}
+    assert {"conv_pw_13", "dense_1"} <= changed
+    with pytest.raises(ConfigError, match="--resume"):
+        train(config)
+
+
+def train_head_only(make: Make) -> TrainConfig:
+    config = make("head", body=Stage(epochs=0, learning_rate=1.0))
+    train(config)
+    return config
+
+
+def test_it_learns_the_order_of_distorted_photos(
+    example_photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From random weights, on photos, judged by the distortions of photos it has not seen."""
+
+    def backbone(input_shape: tuple[int, int, int]) -> keras.Model:
+        x = pixels = keras.Input(input_shape)
+        for filters in (16, 32, 64):
+            x = keras.layers.Conv2D(filters, 3, 2, activation="relu", name=f"conv_{filters}")(x)
+        return keras.Model(pixels, keras.layers.GlobalAveragePooling2D(name="pool")(x))
+
+    small = Tower(
+        "small", backbone, (96, 96), scale=1 / 64, offset=-2.0, dropout=0.0, freeze_through="0"
+    )
+    monkeypatch.setitem(TOWERS, "small", small)
+    undistorted = [photo for photo in example_photos if "-" not in photo.stem]
+    for number, photo in enumerate(undistorted):
+        folder = tmp_path / ("judge" if number % 3 == 2 else "learn")
+        folder.mkdir(exist_ok=True)
+        (folder / photo.name).symlink_to(photo)
+    position = train(
+        TrainConfig(
+            tower="small",
+            weights="random",
+            data=DataConfig("distortions", tmp_path / "learn"),
+            held_out=DataConfig("distortions", tmp_path / "judge"),
+            output=tmp_path / "run",
+            loss=LossWeights(logistic=1.0),
+            head=Stage(epochs=0, learning_rate=1e-3),
+            body=Stage(epochs=12, learning_rate=3e-3),
+            pairing="all",
+            batch_size=30,
+            patience=12,
+            seed=3,  # its random weights order 0.53 of the pairs right
+        )
+    )
+    assert position.log[-1]["held_out_pairwise_accuracy"] > 0.75
+
+
+def test_a_phase_ends_when_it_gets_no_better(make: Make) -> None:
+    still = Stage(epochs=9, learning_rate=0.0)
+    position = train(make("still", head=still, body=still, patience=2, pairing="all"))
+    assert [(row["phase"], row["epoch"]) for row in position.log] == [
+        ("head", 1), ("head", 2), ("head", 3), ("body", 1), ("body", 2), ("body", 3),
+    ]  # fmt: skip
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from siamese_nima.config import read_config
+from siamese_nima.train.run import TrainConfig, train
+from siamese_nima.towers.weight_files import find_weights
+train(read_config(TrainConfig, Path(sys.argv[1])))
+"""
+
+
+def test_a_killed_run_ends_like_one_that_was_not(make: Make, labelled: Path) -> None:
+    # Accumulated gradients and the optimizer's moments must survive as well.
+    options = {"accumulate": 3, "mirror": True, "head": Stage(epochs=2, learning_rate=1e-2)}
+    whole, killed = make("whole", **options), make("killed", **options)
+    train(whole)
+    (labelled / "killed.toml").write_text(to_toml(killed))
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(labelled / "killed.toml")],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    while not (killed.output / "state.npz").exists():
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert len(rows(killed.output) if (killed.output / "log.csv").exists() else []) < 4
+    train(killed, resume=True)
+    assert rows(killed.output) == rows(whole.output)
+    for name in ("last.weights.h5", "best.weights.h5"):
+        assert same_weights(killed.output / name, whole.output / name)
+
+
+def test_a_loss_that_is_no_number_names_the_batch(make: Make) -> None:
+    config = make("nan", head=Stage(epochs=3, learning_rate=math.inf))
+    with pytest.raises(TrainingError, match=r"batch \d+ of head epoch \d") as caught:
+        train(config)
+    assert ".png" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"pairing": "some"}, ConfigError, "bucketed, all"),
+        ({"loss": LossWeights()}, ConfigError, "nothing is to be learnt"),
+        ({"loss": LossWeights(emd=1.0)}, ConfigError, "emd needs votes"),
+        ({"batch_size": 7}, ConfigError, "even"),
+        ({"held_out_share": 0.0}, DataError, "0 photos are held out"),
+        ({"freeze_through": "conv_99"}, ConfigError, "conv_pw_12_relu"),
+    ],
+)
+def test_mistakes_are_named(
+    make: Make, changes: dict[str, object], error: type[Exception], message: str
+) -> None:
+    changes = {"head": Stage(epochs=0, learning_rate=1.0), **changes}
+    with pytest.raises(error, match=message):
+        train(make("mistake", **changes))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--strategy", "many"], "none, mirrored, multi_worker"),
+        (["--cache-features", "--set", "mirror=true"], "a mirrored photo is another"),
+        (["--set", "precision=half"], "float32, mixed_bfloat16, mixed_float16"),
+        (["--set", "batch_size=5"], "even"),
+    ],
+)
+def test_options_are_keys(make: Make, labelled: Path, options: list[str], message: str) -> None:
+    (labelled / "run.toml").write_text(to_toml(make("run")))
+    result = CliRunner().invoke(main, ["train", str(labelled / "run.toml"), *options])
+    assert result.exit_code == 1
+    assert message in result.output

@@ -1,0 +1,1 @@
+"""Towers compared with people: scorers, predictions, agreement, reports."""

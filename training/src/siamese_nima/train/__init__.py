@@ -1,0 +1,1 @@
+"""The Siamese trainer: sets of photos, the losses on them, and the run that minimises these."""
