@@ -15,8 +15,8 @@ from PIL import Image
 from siamese_nima.config import Stage
 from siamese_nima.data import DataConfig
 from siamese_nima.towers.registry import TOWERS, Tower
+from siamese_nima.train.config import SetConfig, TrainConfig
 from siamese_nima.train.objective import LossWeights
-from siamese_nima.train.run import TrainConfig
 
 
 @pytest.fixture
@@ -54,22 +54,34 @@ def condition() -> Callable[[keras.Model, np.ndarray], None]:
 
 
 @pytest.fixture
-def make(labelled: Path) -> Callable[..., TrainConfig]:
-    """Configs of runs that take seconds: MobileNet at 32x32."""
+def make(
+    labelled: Path, tiny: Tower, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., TrainConfig]:
+    """Configs of runs that take a second: `tiny`, now in the registry, and one set.
+
+    A key of `SetConfig` changes that set.
+    """
+    monkeypatch.setitem(TOWERS, "tiny", tiny)
 
     def config(output: str, **changes: object) -> TrainConfig:
-        base = TrainConfig(
-            tower="mobilenet",
-            weights="random",
+        photos = SetConfig(
+            name="photos",
             data=DataConfig("labels", labelled / "photos", labelled / "labels.csv"),
-            output=labelled / output,
             loss=LossWeights(logistic=1.0),
+            pairing="bucketed",
+            batch_size=8,
+            held_out_share=0.4,
+        )
+        of_set = {key: changes.pop(key) for key in list(changes) if hasattr(photos, key)}
+        base = TrainConfig(
+            tower="tiny",
+            weights="random",
+            output=labelled / output,
+            sets=(dataclasses.replace(photos, **of_set),),  # type: ignore[arg-type]
             head=Stage(epochs=1, learning_rate=1e-2),
             body=Stage(epochs=2, learning_rate=1e-3),
-            held_out_share=0.4,
-            freeze_through="conv_pw_12_relu",
-            batch_size=8,
-            image_size=32,
+            freeze_through="low_relu",
+            image_size=16,
             seed=1,
         )
         return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
@@ -97,18 +109,3 @@ def tiny_tower() -> Tower:
 def tiny() -> Tower:
     """See `tiny_tower`."""
     return tiny_tower()
-
-
-@pytest.fixture
-def quick(
-    make: Callable[..., TrainConfig], tiny: Tower, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., TrainConfig]:
-    """Configs of runs that take a second: `tiny` in the registry."""
-    monkeypatch.setitem(TOWERS, "tiny", tiny)
-
-    def config(output: str, **changes: object) -> TrainConfig:
-        return make(
-            output, **{"tower": "tiny", "freeze_through": "low_relu", "image_size": 16, **changes}
-        )
-
-    return config

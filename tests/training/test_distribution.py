@@ -47,7 +47,13 @@ def test_no_other_distribution_of_these_moments_has_more_entropy() -> None:
 def test_moments_that_no_votes_have_are_refused() -> None:
     with pytest.raises(ValueError, match="inside 1…10"):
         largest_entropy(np.array([1.0]), 1.0)
-    with pytest.raises(ValueError, match="above 0"):
-        largest_entropy(np.array([5.0]), 0.0)
-    with pytest.raises(ValueError, match="whole numbers"):
-        largest_entropy(np.array([5.5]), 0.3)
+    with pytest.raises(ValueError, match="0 or above"):
+        largest_entropy(np.array([5.0]), -0.1)
+
+
+def test_a_deviation_that_whole_votes_cannot_have_is_moved_to_one_that_they_can() -> None:
+    narrow = largest_entropy(np.array([5.5, 5.0]), 0.0)
+    np.testing.assert_allclose(mean_opinion_score(narrow), [5.5, 5.0], atol=1e-6)
+    np.testing.assert_allclose(standard_deviation(narrow) ** 2, [0.30, 0.05], atol=1e-6)
+    (widest,) = largest_entropy(np.array([5.5]), np.inf)
+    np.testing.assert_allclose(widest, 0.1)

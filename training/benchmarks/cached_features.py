@@ -19,8 +19,9 @@ from pathlib import Path
 from siamese_nima.config import Stage
 from siamese_nima.data import DataConfig
 from siamese_nima.data.photos import find_photos
+from siamese_nima.train.config import TrainConfig
 from siamese_nima.train.objective import LossWeights
-from siamese_nima.train.run import TrainConfig, train
+from siamese_nima.train.run import train
 
 
 def main() -> None:

@@ -21,6 +21,8 @@ from siamese_nima.towers.freezing import frozen_depth
 from siamese_nima.towers.parts import tower_part
 from siamese_nima.towers.registry import Tower, build_tower
 from siamese_nima.towers.weights import read_weights
+from siamese_nima.train.config import TrainConfig
+from siamese_nima.train.draws import whole
 from siamese_nima.train.feeds import (
     Feed,
     cut_layer,
@@ -29,7 +31,7 @@ from siamese_nima.train.feeds import (
     pixel_feed,
     pixel_learner,
 )
-from siamese_nima.train.run import TrainConfig, train
+from siamese_nima.train.run import train
 
 Make = Callable[..., TrainConfig]
 
@@ -47,8 +49,8 @@ def kept(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
-def test_a_run_ends_alike_and_the_next_finds_the_features(quick: Make, labelled: Path) -> None:
-    plain = quick("plain", body=Stage(epochs=1, learning_rate=1e-3))
+def test_a_run_ends_alike_and_the_next_finds_the_features(make: Make, labelled: Path) -> None:
+    plain = make("plain", body=Stage(epochs=1, learning_rate=1e-3))
     cached = dataclasses.replace(
         plain, output=labelled / "cached", cache_features=True, features=labelled / "kept"
     )
@@ -83,7 +85,7 @@ def test_every_row_gets_its_own_features(tiny: Tower, ladders: DataConfig, tmp_p
     model = build_tower(tiny)
     feed = feature_feed(tiny, model, "low_relu", samples, "bilinear", tmp_path / "kept")
     rows = np.random.default_rng(1).permutation(len(samples))
-    served = list(feed(rows, np.zeros(len(rows), np.bool_), 7))
+    served = list(feed(whole(rows), 7))
     assert np.array_equal(np.concatenate([each.numpy() for each, _ in served]), rows)
     pixels = np.stack(
         [decode(samples[row], image_size=(16, 16), interpolation="bilinear") for row in rows]
@@ -93,8 +95,8 @@ def test_every_row_gets_its_own_features(tiny: Tower, ladders: DataConfig, tmp_p
     features = np.concatenate([each.numpy() for _, each in served])
     assert np.allclose(features, expected, atol=1e-5)
     # What lies above makes the same of them as the tower of the pixels.
-    whole = pixel_learner(tiny, model).predictor()(tf.constant(pixels))
-    assert np.allclose(feature_learner(model, "low_relu").predictor()(features), whole, atol=1e-6)
+    scored = pixel_learner(tiny, model).predictor()(tf.constant(pixels))
+    assert np.allclose(feature_learner(model, "low_relu").predictor()(features), scored, atol=1e-6)
     (file,) = (tmp_path / "kept").iterdir()
     undistorted = 6 * 3 - 2  # in the ladders of six kinds; copies of a photo are one photo
     assert len(np.load(file)) == len(samples) - undistorted
@@ -102,10 +104,11 @@ def test_every_row_gets_its_own_features(tiny: Tower, ladders: DataConfig, tmp_p
 
 def test_what_fits_is_decoded_once(ladders: DataConfig, tmp_path: Path) -> None:
     samples = inspect(ladders).samples
-    rows, mirrored = np.arange(len(samples)), np.arange(len(samples)) % 2 == 0
+    draw = whole(np.arange(len(samples)))
+    draw = dataclasses.replace(draw, mirrored=draw.rows % 2 == 0)
 
     def pixels(feed: Feed) -> np.ndarray:
-        return np.concatenate([each.numpy() for _, each in feed(rows, mirrored, 8)])
+        return np.concatenate([each.numpy() for _, each in feed(draw, 8)])
 
     room = 2**20 // (100 * 100 * 3)  # less than there are samples
     feed = pixel_feed(samples, (100, 100), "bilinear", cache_mib=1)
@@ -113,7 +116,8 @@ def test_what_fits_is_decoded_once(ladders: DataConfig, tmp_path: Path) -> None:
     expected = pixels(pixel_feed(samples, (100, 100), "bilinear"))
     assert np.array_equal(pixels(feed), expected)
     shutil.rmtree(ladders.images)
-    _, kept = next(iter(feed(rows[:1], ~mirrored[:1], 8)))
+    unmirrored = whole(draw.rows[:1])
+    _, kept = next(iter(feed(unmirrored, 8)))
     assert np.array_equal(kept.numpy()[0][:, ::-1], expected[0]), (
         "kept as it was before it was mirrored"
     )
@@ -151,10 +155,10 @@ def test_towers_that_have_no_cut(tiny: Tower, through: str, message: str) -> Non
         cut_layer(model, frozen_depth(model, through))
 
 
-def test_a_run_refuses_before_it_learns(quick: Make) -> None:
+def test_a_run_refuses_before_it_learns(make: Make) -> None:
     with pytest.raises(ConfigError, match="mirror"):
-        train(quick("a", cache_features=True, mirror=True))
-    config = quick("b", cache_features=True, freeze_through="0")
+        train(make("a", cache_features=True, mirror=True))
+    config = make("b", cache_features=True, freeze_through="0")
     with pytest.raises(ConfigError, match="frozen part"):
         train(config)
     assert not (config.output / "state.npz").exists()

@@ -15,7 +15,8 @@ from siamese_nima.train.losses import (
     ladder_ranking,
     margin_ranking,
     mean_score,
-    signed_pairwise_logistic,
+    pairwise_logistic,
+    probability_of_order,
 )
 
 means = arrays(np.float32, 6, elements=st.floats(1, 10, width=32))
@@ -26,20 +27,19 @@ distributions = arrays(np.float32, (4, 10), elements=st.floats(2**-7, 1, width=3
 
 @given(distributions, distributions)
 def test_emd_is_a_distance(a: np.ndarray, b: np.ndarray) -> None:
-    for r in (1, 2):
-        there = ops.convert_to_numpy(earth_movers_distance(a, b, r=r))
-        back = ops.convert_to_numpy(earth_movers_distance(b, a, r=r))
-        np.testing.assert_allclose(there, back, atol=1e-6)
-        assert (there >= 0).all()
-        assert (there <= 1).all()
-        gap = np.abs(np.cumsum(a, -1) - np.cumsum(b, -1)) ** r
-        np.testing.assert_allclose(there, gap.mean(-1) ** (1 / r), atol=1e-4)
+    there = ops.convert_to_numpy(earth_movers_distance(a, b))
+    back = ops.convert_to_numpy(earth_movers_distance(b, a))
+    np.testing.assert_allclose(there, back, atol=1e-6)
+    assert (there >= 0).all()
+    assert (there <= 1).all()
+    gap = np.abs(np.cumsum(a, -1) - np.cumsum(b, -1)) ** 2
+    np.testing.assert_allclose(there, gap.mean(-1) ** 0.5, atol=1e-4)
 
 
 def test_emd_grows_with_the_distance_of_the_votes() -> None:
     votes = np.eye(10, dtype=np.float32)
-    distances = ops.convert_to_numpy(earth_movers_distance(votes[[0] * 10], votes, r=1))
-    np.testing.assert_allclose(distances, np.arange(10) / 10, atol=1e-6)
+    distances = ops.convert_to_numpy(earth_movers_distance(votes[[0] * 10], votes))
+    np.testing.assert_allclose(distances, np.sqrt(np.arange(10) / 10), atol=1e-6)
 
 
 def test_mean_score_of_one_vote_is_that_vote() -> None:
@@ -49,9 +49,22 @@ def test_mean_score_of_one_vote_is_that_vote() -> None:
 
 def test_a_reversed_pair_costs_more() -> None:
     better, worse = np.array([6.0, 5.0, 4.0]), np.array([5.0, 5.0, 5.0])
-    right, tied, wrong = ops.convert_to_numpy(signed_pairwise_logistic(better, worse))
+    right, tied, wrong = ops.convert_to_numpy(pairwise_logistic(better, worse, 1.0))
     assert right < tied < wrong
     assert tied == pytest.approx(np.log(2))
+
+
+@given(st.floats(0.5, 0.999))
+def test_the_margin_follows_how_certain_the_order_is(target: float) -> None:
+    leads = np.linspace(-1, 3, 40001)
+    costs = ops.convert_to_numpy(pairwise_logistic(leads, np.zeros_like(leads), target))
+    assert leads[np.argmin(costs)] == pytest.approx(np.log(target / (1 - target)) / 4, abs=1e-2)
+
+
+def test_a_gap_of_one_standard_error_is_right_with_84_in_100() -> None:
+    gap, error = np.array([0.0, 1.0, 2.0, 5.0]), np.array([1.0, 1.0, 1.0, 0.0])
+    probability = ops.convert_to_numpy(probability_of_order(gap, error))
+    np.testing.assert_allclose(probability, [0.5, 0.8413, 0.9772, 1.0], atol=1e-4)
 
 
 @given(

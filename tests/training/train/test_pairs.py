@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 
-from siamese_nima.train.objective import Batch, LossWeights, batch_losses
 from siamese_nima.train.pairs import buckets, compared, draw_all, draw_bucketed
 
 labels = st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 2)), min_size=1, max_size=30).map(
@@ -65,50 +63,13 @@ def test_compared_pairs() -> None:
     assert np.argwhere(ops.convert_to_numpy(compared(group, "bucketed"))).tolist() == [[0, 1]]
 
 
-def one_vote(means: list[int]) -> np.ndarray:
-    return np.eye(10, dtype=np.float32)[np.array(means) - 1]
-
-
-@settings(max_examples=20)
-@given(st.lists(st.tuples(st.integers(1, 10), st.integers(1, 9)), min_size=2, max_size=8))
-def test_losses_of_a_batch_are_means_over_its_pairs(rows: list[tuple[int, int]]) -> None:
-    means, scores = [r[0] for r in rows], np.array([r[1] for r in rows], np.float32)
-    bucket = scores.astype(np.int64) // 3
-    batch = Batch(scores, bucket, np.zeros(len(rows), np.int64), one_vote([r[1] for r in rows]))
-    weights = LossWeights(emd=2.0, contrastive=0.5, logistic=1.0, margin=3.0)
-    got = {
-        name: float(ops.convert_to_numpy(value))
-        for name, value in batch_losses(one_vote(means), batch, weights, "all").items()
-    }
-    contrastive, logistic, margin = [], [], []
-    for i in range(len(rows)):
-        for j in range(i + 1, len(rows)):
-            gap = abs(means[i] - means[j])
-            same = bucket[i] == bucket[j]
-            contrastive.append(gap**2 if same else max(0, 1 - gap) ** 2)
-            if scores[i] != scores[j]:
-                lead = (means[i] - means[j]) * (1 if scores[i] > scores[j] else -1)
-                logistic.append(np.logaddexp(0, -4.0 * lead))
-                margin.append(max(0, 1 - lead))
-    emd = np.mean([np.sqrt(abs(m - s) / 10) for m, s in zip(means, scores, strict=True)])
-    expected = {
-        "emd": emd,
-        "contrastive": np.mean(contrastive),
-        "logistic": np.mean(logistic) if logistic else 0,
-        "margin": np.mean(margin) if margin else 0,
-    }
-    for name, value in expected.items():
-        assert got[name] == pytest.approx(value, rel=1e-4, abs=1e-4)
-    total = sum(getattr(weights, name) * value for name, value in expected.items())
-    assert got["loss"] == pytest.approx(total, rel=1e-4, abs=1e-3)
-
-
-def test_unknown_votes_and_small_gaps_do_not_count() -> None:
-    votes = one_vote([5, 5])
-    votes[1] = 0
-    batch = Batch(np.float32([5, 5.4]), np.int64([5, 5]), np.int64([0, 0]), votes)
-    parts = batch_losses(
-        one_vote([5, 9]), batch, LossWeights(emd=1.0, logistic=1.0, min_gap=0.5), "all"
-    )
-    assert float(ops.convert_to_numpy(parts["emd"])) == pytest.approx(0, abs=1e-5)
-    assert float(ops.convert_to_numpy(parts["logistic"])) == 0
+def test_up_to_so_many_of_a_group_are_drawn() -> None:
+    group = np.repeat(np.arange(5), [1, 2, 3, 4, 9])
+    rng = np.random.default_rng(0)
+    drawn = draw_all(group, rng, most=3)
+    assert np.bincount(group[drawn]).tolist() == [1, 2, 3, 3, 3]
+    assert len(set(drawn.tolist())) == len(drawn)
+    # Those of a group stand together, and which ones they are changes.
+    assert (np.diff(np.flatnonzero(np.diff(group[drawn]))) >= 1).sum() == 3
+    others = draw_all(group, rng, most=3)
+    assert set(drawn[group[drawn] == 4].tolist()) != set(others[group[others] == 4].tolist())

@@ -20,9 +20,10 @@ from siamese_nima.config import to_toml
 from siamese_nima.errors import ConfigError
 from siamese_nima.towers.weights import read_weights
 from siamese_nima.train.batches import FILLER
+from siamese_nima.train.config import TrainConfig
 from siamese_nima.train.objective import LossWeights
 from siamese_nima.train.replicas import Replicas, open_replicas
-from siamese_nima.train.run import TrainConfig, train
+from siamese_nima.train.run import train
 
 Make = Callable[..., TrainConfig]
 
@@ -87,18 +88,18 @@ def gap(a: Path, b: Path) -> float:
 
 
 @pytest.fixture
-def one(quick: Make, labelled: Path) -> TrainConfig:
+def one(make: Make, labelled: Path) -> TrainConfig:
     """A run on one device; 24 photos make a last batch that is not full."""
-    config = quick("one", loss=LossWeights(logistic=1.0, contrastive=0.5), batch_size=16)
+    config = make("one", loss=LossWeights(logistic=1.0, contrastive=0.5), batch_size=16)
     finish(start(config, labelled / "one.h5", {}))
     return config
 
 
 @pytest.mark.parametrize("strategy", ["mirrored", "multi_worker"])
 def test_two_copies_learn_what_one_does(
-    quick: Make, one: TrainConfig, labelled: Path, strategy: str
+    make: Make, one: TrainConfig, labelled: Path, strategy: str
 ) -> None:
-    config = quick("two", loss=one.loss, batch_size=one.batch_size, strategy=strategy)
+    config = make("two", loss=one.loss, batch_size=one.batch_size, strategy=strategy)
     if strategy == "mirrored":
         finish(start(config, labelled / "two.h5", {}))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,32 +13,39 @@ import tensorflow as tf
 from siamese_nima.config import Stage
 from siamese_nima.towers.registry import Tower, build_tower
 from siamese_nima.towers.weights import read_weights
+from siamese_nima.train.config import TrainConfig
 from siamese_nima.train.feeds import pixel_learner
-from siamese_nima.train.objective import LossWeights
+from siamese_nima.train.objective import Batch, LossWeights, Objective
 from siamese_nima.train.precision import precision, scaled
 from siamese_nima.train.replicas import open_replicas
-from siamese_nima.train.run import TrainConfig, train
+from siamese_nima.train.run import train
 from siamese_nima.train.schedule import adamw
 from siamese_nima.train.step import NOT_FINITE, build_step
 
 Make = Callable[..., TrainConfig]
-Labels = tuple[np.ndarray, ...]
+Labelled = tuple[np.ndarray, Batch]
 CONSTANT = Stage(epochs=1, learning_rate=1e-2, warmup_share=0.0)
 LONG = 10**6  # steps: the rate of the first ones is the peak
 
 
 @pytest.fixture
-def batch() -> Labels:
-    """Eight photos, the brighter the better: pixels, score, bucket, group, votes."""
+def batch() -> Labelled:
+    """Pixels of eight photos, the brighter the better, and their labels."""
     rng = np.random.default_rng(7)
     score = np.arange(8, dtype=np.float32)[rng.permutation(8)]
     pixels = (score[:, None, None, None] * 30 + rng.integers(0, 9, (8, 16, 16, 3))).astype(np.uint8)
-    return pixels, score, score.astype(np.int64), np.zeros(8, np.int64), np.zeros((8, 10), "f4")
+    none, ones = np.zeros(8, np.int64), np.ones(8, np.float32)
+    votes = np.zeros((8, 10), np.float32)
+    return pixels, Batch(none, score, 0 * ones, score.astype(np.int64), none, votes, ones)
+
+
+def tensors(batch: Labelled) -> Any:
+    return tf.nest.map_structure(tf.constant, batch)
 
 
 def updated(
     tower: Tower,
-    batches: list[Labels],
+    batches: list[Labelled],
     *,
     policy: str = "float32",
     accumulate: int = 1,
@@ -55,15 +63,17 @@ def updated(
         learner.prepare,
         learner.inputs,
         optimizer,
-        loss or LossWeights(contrastive=1.0),
-        "bucketed",
+        [Objective("set", loss or LossWeights(contrastive=1.0), "bucketed")],
         open_replicas("none"),
     )
-    return model, [float(step(*map(tf.constant, batch))["loss"]) for batch in batches]
+    return model, [float(step(*tensors(batch))["loss"]) for batch in batches]
 
 
-def test_two_half_batches_are_one_batch(tiny: Tower, batch: Labels) -> None:
-    halves = [tuple(each[:4] for each in batch), tuple(each[4:] for each in batch)]
+def test_two_half_batches_are_one_batch(tiny: Tower, batch: Labelled) -> None:
+    halves = [
+        tf.nest.map_structure(lambda each, part=part: each[part], batch)
+        for part in (slice(None, 4), slice(4, None))
+    ]
     one, losses = updated(tiny, [batch])
     two, parts = updated(tiny, halves, accumulate=2)
     still, _ = updated(tiny, halves[:1], accumulate=2)
@@ -77,7 +87,9 @@ def test_two_half_batches_are_one_batch(tiny: Tower, batch: Labels) -> None:
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_half_precision_learns_what_single_learns(tiny: Tower, batch: Labels, policy: str) -> None:
+def test_half_precision_learns_what_single_learns(
+    tiny: Tower, batch: Labelled, policy: str
+) -> None:
     loss = LossWeights(logistic=1.0)
     model, losses = updated(tiny, [batch] * 20, policy=policy, loss=loss)
     _, expected = updated(tiny, [batch] * 20, loss=loss)
@@ -106,9 +118,8 @@ def test_float16_scales_the_loss_and_skips_what_overflows() -> None:
     assert weight.numpy() < 1.0
 
 
-def test_a_loss_that_is_not_finite_changes_nothing(tiny: Tower, batch: Labels) -> None:
+def test_a_loss_that_is_not_finite_changes_nothing(tiny: Tower, batch: Labelled) -> None:
     model, _ = updated(tiny, [])
-    pixels, score, *rest = batch
     endless = LossWeights(logistic=float("inf"))
     with pytest.raises(tf.errors.InvalidArgumentError, match=NOT_FINITE):
         updated(tiny, [batch], loss=endless)
@@ -120,20 +131,19 @@ def test_a_loss_that_is_not_finite_changes_nothing(tiny: Tower, batch: Labels) -
         learner.prepare,
         learner.inputs,
         optimizer,
-        endless,
-        "bucketed",
+        [Objective("set", endless, "bucketed")],
         open_replicas("none"),
     )
     before = model.get_weights()
     with pytest.raises(tf.errors.InvalidArgumentError, match=NOT_FINITE):
-        step(*map(tf.constant, (pixels, score, *rest)))
+        step(*tensors(batch))
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert int(optimizer.iterations) == 0
 
 
-def test_a_run_in_half_precision_leaves_weights_as_any_other(quick: Make) -> None:
-    config = quick("half", precision="mixed_bfloat16", cache_features=True)
+def test_a_run_in_half_precision_leaves_weights_as_any_other(make: Make) -> None:
+    config = make("half", precision="mixed_bfloat16", cache_features=True)
     position = train(config)
     assert len(position.log) == 3
     arrays = read_weights(config.output / "last.weights.h5")

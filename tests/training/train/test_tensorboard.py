@@ -19,7 +19,8 @@ from siamese_nima.data.samples import Sample
 from siamese_nima.errors import ConfigError
 from siamese_nima.evaluate.metrics import worst_pairs
 from siamese_nima.train import tensorboard as summaries
-from siamese_nima.train.run import TrainConfig, train
+from siamese_nima.train.config import TrainConfig
+from siamese_nima.train.run import train
 from siamese_nima.train.tensorboard import THUMBNAIL, Board, draw_pairs
 
 Make = Callable[..., TrainConfig]
@@ -36,11 +37,11 @@ def events(folder: Path) -> dict[str, list[tuple[int, tf.Tensor]]]:
     return found
 
 
-def test_a_run_can_be_watched(quick: Make, labelled: Path) -> None:
+def test_a_run_can_be_watched(make: Make, labelled: Path) -> None:
     # Labels that have nothing to do with the photos: some pairs are ranked wrong.
     rows = "".join(f"{index}.png {index % 2}\n" for index in range(24))
     (labelled / "labels.csv").write_text("file_name label\n" + rows)
-    config = quick("watched", tensorboard=True, body=Stage(epochs=2, learning_rate=0.0))
+    config = make("watched", tensorboard=True, body=Stage(epochs=2, learning_rate=0.0))
     position = train(config)
     found = events(config.output / "tensorboard")
     for phase, epochs in (("head", 1), ("body", 2)):

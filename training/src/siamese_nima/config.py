@@ -91,8 +91,8 @@ def read_config(kind: type[T], path: Path, overrides: Iterable[str] = ()) -> T:
     Args:
         kind: The dataclass that the file describes.
         path: The file. Relative paths in it start at the current folder.
-        overrides: `key=value` or `stage.key=value`, the value in TOML's notation; a value that is
-            no TOML is taken as text.
+        overrides: `key=value` or `table.key=value`, the value in TOML's notation; a value that is
+            no TOML is taken as text. A table of a list goes by its `name`: `sets.NAME.key=value`.
 
     Returns:
         The config.
@@ -113,28 +113,48 @@ def read_config(kind: type[T], path: Path, overrides: Iterable[str] = ()) -> T:
         *tables, last = key.strip().split(".")
         table = values
         for name in tables:
-            table = table.setdefault(name, {})
+            table = _entered(table, name, key)
+        if not isinstance(table, dict):
+            raise ConfigError(f"{key} names a list: name one of its tables, as in sets.NAME.key")
         table[last] = _value(text.strip())
     return typing.cast(T, _build(kind, values, ""))
 
 
+def _entered(table: Any, name: str, key: str) -> Any:
+    """The table of a name in a table or in a list of named ones."""
+    if isinstance(table, list):
+        named = {each.get("name"): each for each in table if isinstance(each, dict)}
+        if name not in named:
+            raise ConfigError(
+                f"{key}: no table is named {name!r}; there are {', '.join(map(str, named))}"
+            )
+        return named[name]
+    if not isinstance(table, dict):
+        raise ConfigError(f"{key}: {name} is no table")
+    return table.setdefault(name, {})
+
+
 def to_toml(config: Any) -> str:
     """A config as a TOML file that `read_config` reads; keys without a value are left out."""
-    tables, lines = [], []
+    return "\n".join(_toml_lines(config, "")) + "\n"
+
+
+def _toml_lines(config: Any, prefix: str) -> list[str]:
+    """Plain keys first, then each table and list of tables under its dotted name."""
+    lines: list[str] = []
+    tables: list[str] = []
     for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
+        value, name = getattr(config, field.name), prefix + field.name
         if value is None:
             continue
         if dataclasses.is_dataclass(value):
-            rows = [
-                f"{each.name} = {_literal(getattr(value, each.name))}"
-                for each in dataclasses.fields(value)
-                if getattr(value, each.name) is not None
-            ]
-            tables.append("\n".join([f"\n[{field.name}]", *rows]))
+            tables += ["", f"[{name}]", *_toml_lines(value, f"{name}.")]
+        elif isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
+            for each in value:
+                tables += ["", f"[[{name}]]", *_toml_lines(each, f"{name}.")]
         else:
             lines.append(f"{field.name} = {_literal(value)}")
-    return "\n".join([*lines, *tables]) + "\n"
+    return lines + tables
 
 
 def _value(text: str) -> Any:
@@ -179,8 +199,9 @@ def _convert(kind: Any, value: Any, key: str) -> Any:
         return _build(typing.cast(type, kind), value, f"{key}.")
     if kind is Path and isinstance(value, str):
         return Path(value).expanduser()
-    if kind == tuple[Path, ...] and isinstance(value, list):
-        return tuple(_convert(Path, item, key) for item in value)
+    if typing.get_origin(kind) is tuple and isinstance(value, list):
+        (item_kind, _) = typing.get_args(kind)
+        return tuple(_convert(item_kind, item, f"{key}.{n}") for n, item in enumerate(value))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(kind, type) and type(value) is kind:

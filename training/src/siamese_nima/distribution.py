@@ -10,6 +10,9 @@ import numpy.typing as npt
 VOTE_BINS: Final = 10
 VOTES: Final = tuple(float(vote) for vote in range(1, VOTE_BINS + 1))
 
+# Added to the smallest variance that a mean of whole votes can have, which no finite a and b give.
+_ABOVE_SMALLEST: Final = 0.05
+
 Floats = npt.NDArray[np.floating[Any]]
 
 
@@ -43,32 +46,30 @@ def largest_entropy(mean: Floats, std: Floats | float) -> Floats:
 
     Talebi & Milanfar 2017 (section III-A) train so on TID2013, of which only moments are published.
     p_i ∝ exp(a·i + b·i²), a and b found by Newton's method. A deviation that only a distribution
-    with two peaks could have is lowered to the largest that needs no second peak (b = 0).
+    with two peaks could have is lowered to the largest that needs no second peak (b = 0), so that
+    an infinite one asks for the largest entropy of the mean alone; one that is smaller than whole
+    votes allow is raised to what they do.
 
     Args:
         mean: In 1…10, both ends excluded [N].
-        std: Above 0 [N], or one for all.
+        std: 0 or above [N], or one for all.
 
     Returns:
         Probabilities of the votes 1…10, float64 [N,10].
 
     Raises:
-        ValueError: A mean or a deviation is outside its range, or no distribution on ten votes has
-            both.
+        ValueError: A mean or a deviation is outside its range.
     """
     mean = np.atleast_1d(np.asarray(mean, np.float64))
     std = np.broadcast_to(np.asarray(std, np.float64), mean.shape)
-    if not ((mean > VOTES[0]) & (mean < VOTES[-1]) & (std > 0)).all():
-        raise ValueError("means must lie inside 1…10, deviations above 0")
-    flat = _solve(mean, np.zeros_like(mean), fixed=True)
-    widest = standard_deviation(flat)
-    narrow = std < widest
-    result = flat.copy()
+    if not ((mean > VOTES[0]) & (mean < VOTES[-1]) & (std >= 0)).all():
+        raise ValueError("means must lie inside 1…10, deviations be 0 or above")
+    # A mean between two votes has a smallest deviation.
+    fraction = mean - np.floor(mean)
+    std = np.maximum(std, np.sqrt(fraction * (1 - fraction) + _ABOVE_SMALLEST))
+    result = _solve(mean, np.zeros_like(mean), fixed=True)
+    narrow = std < standard_deviation(result)
     if narrow.any():
-        # A vote's neighbours are one apart: a mean between two votes has a smallest deviation.
-        fraction = mean - np.floor(mean)
-        if (std**2 < fraction * (1 - fraction) + 1e-3)[narrow].any():
-            raise ValueError("a deviation is too small for its mean: votes are whole numbers")
         result[narrow] = _solve(mean[narrow], std[narrow], fixed=False)
     return result
 

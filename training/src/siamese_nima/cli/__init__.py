@@ -120,7 +120,9 @@ def train(
     tensorboard: bool,
 ) -> None:
     """Train a tower on votes and on pairs, as CONFIG says."""
-    from siamese_nima.train.run import TrainConfig, summary, train
+    from siamese_nima.train.config import TrainConfig
+    from siamese_nima.train.logs import summary
+    from siamese_nima.train.run import train
 
     asked = {
         "cache_features=true": cache_features,

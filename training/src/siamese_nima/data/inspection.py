@@ -17,7 +17,8 @@ import numpy as np
 from siamese_nima.data.distortions import DISTORTIONS, LEVELS
 from siamese_nima.data.photos import find_photos, is_held_out
 from siamese_nima.data.samples import ORIGINAL, DataConfig, Problem, Sample
-from siamese_nima.data.tables import read_samples
+from siamese_nima.data.stars import read_stars
+from siamese_nima.data.tables import read_pairs, read_samples
 from siamese_nima.errors import DataError
 from siamese_nima.preprocessing import ImageError, load_pixels
 from siamese_nima.progress import Progress, silent
@@ -72,7 +73,7 @@ class Inspection:
         """
         sides: tuple[list[Sample], list[Sample]] = ([], [])
         for sample in self.samples:
-            sides[is_held_out(sample.digest, held_out_share)].append(sample)
+            sides[is_held_out(sample.split or sample.digest, held_out_share)].append(sample)
         return sides
 
     def to_dict(self, bins: int = 10) -> dict[str, Any]:
@@ -120,24 +121,65 @@ def inspect(config: DataConfig, progress: Progress = silent) -> Inspection:
     if config.form == "distortions":
         samples = [Sample(path, 0.0) for path in find_photos([config.images])]
         problems: list[Problem] = []
+    elif config.form == "stars":
+        samples, problems = read_stars(config.images)
+    elif config.form == "pairs":
+        samples, problems = read_pairs(config)
     else:
         samples, problems = read_samples(config)
-    good: list[Sample] = []
+    paths = list(dict.fromkeys(sample.path for sample in samples))
+    digests: dict[Path, bytes] = {}
     copies: list[Path] = []
     seen: set[bytes] = set()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        read = pool.map(_read, (sample.path for sample in samples))
-        for sample, result in zip(samples, progress(read, len(samples), "photos"), strict=True):
+        read = progress(pool.map(_read, paths), len(paths), "photos")
+        for path, result in zip(paths, read, strict=True):
             if isinstance(result, Problem):
                 problems.append(result)
                 continue
             if result in seen:
-                copies.append(sample.path)
+                copies.append(path)
             seen.add(result)
-            good.append(dataclasses.replace(sample, digest=result))
+            digests[path] = result
+    good = [
+        dataclasses.replace(sample, digest=digests[sample.path])
+        for sample in samples
+        if sample.path in digests
+    ]
     if config.form == "distortions":
         good = [rung for sample in good for rung in _ladders(sample)]
+    if config.form == "pairs":
+        good = _whole_pairs(good)
     return Inspection(good, problems, copies)
+
+
+def _whole_pairs(samples: list[Sample]) -> list[Sample]:
+    """Judgements both of whose photos could be read; both go by one digest, to be split together.
+
+    It is the digest of the photos that hang together by judgements, so that no photo is learnt from
+    and judged by; a set that hangs together as a whole is split by single judgements.
+    """
+    sides = Counter(sample.group for sample in samples)
+    samples = [sample for sample in samples if sides[sample.group] == 2]
+    root = {sample.digest: sample.digest for sample in samples}
+
+    def find(digest: bytes) -> bytes:
+        while root[digest] != digest:
+            root[digest] = digest = root[root[digest]]
+        return digest
+
+    pairs = list(zip(samples[::2], samples[1::2], strict=True))
+    for winner, loser in pairs:
+        first, second = sorted((find(winner.digest), find(loser.digest)))
+        root[second] = first
+    sizes = Counter(find(winner.digest) for winner, _ in pairs)
+    together = max(sizes.values(), default=0) > len(pairs) / 2
+    whole = []
+    for pair in pairs:
+        digests = b"".join(sorted(each.digest for each in pair))
+        key = hashlib.sha256(digests).digest() if together else find(pair[0].digest)
+        whole += [dataclasses.replace(each, split=key) for each in pair]
+    return whole
 
 
 def _read(path: Path) -> bytes | Problem:

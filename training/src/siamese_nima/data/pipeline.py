@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from PIL import Image
 
 from siamese_nima.data.decoding import decode
 from siamese_nima.data.samples import Sample
@@ -48,6 +49,7 @@ def pixel_batches(
     samples: Sequence[Sample],
     rows: npt.NDArray[np.int64],
     mirrored: npt.NDArray[np.bool_],
+    boxes: npt.NDArray[np.float32],
     *,
     batch_size: int,
     image_size: tuple[int, int],
@@ -63,6 +65,7 @@ def pixel_batches(
         samples: What the rows point to.
         rows: Indices of samples [N].
         mirrored: Whether to mirror each [N].
+        boxes: Left, top, right and lower side of what is kept of each, as shares [N,4].
         batch_size: Images a batch; the last batch may be smaller.
         image_size: Height and width.
         interpolation: A key of `preprocessing.INTERPOLATIONS`.
@@ -76,25 +79,51 @@ def pixel_batches(
     def load_row(row: int) -> npt.NDArray[np.uint8]:
         return decode(samples[row], image_size=image_size, interpolation=interpolation)
 
-    def pixels(row: np.int64, mirror: np.bool_) -> npt.NDArray[np.uint8]:
+    def pixels(
+        row: np.int64, mirror: np.bool_, box: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.uint8]:
         index = int(row)
         decoded = (
             cache.get(index, lambda: load_row(index)) if cache is not None else load_row(index)
         )
-        return np.ascontiguousarray(decoded[:, ::-1]) if mirror else decoded
+        return augment(decoded, bool(mirror), box)
 
-    def load(row: Any, mirror: Any) -> tuple[Any, Any]:
-        loaded = tf.numpy_function(pixels, [row, mirror], tf.uint8, stateful=False)
+    def load(row: Any, mirror: Any, box: Any) -> tuple[Any, Any]:
+        loaded = tf.numpy_function(pixels, [row, mirror, box], tf.uint8, stateful=False)
         loaded.set_shape((*image_size, 3))
         return row, loaded
 
     return (
-        tf.data.Dataset.from_tensor_slices((rows, mirrored))
+        tf.data.Dataset.from_tensor_slices((rows, mirrored, boxes))
         .map(load, num_parallel_calls=workers or os.cpu_count(), deterministic=True)
         .batch(batch_size)
         .prefetch(2)
         .with_options(_fixed())
     )
+
+
+def augment(
+    pixels: npt.NDArray[np.uint8], mirror: bool, box: npt.NDArray[np.float32]
+) -> npt.NDArray[np.uint8]:
+    """A photo cropped and mirrored, in the size it had.
+
+    Args:
+        pixels: [H,W,3].
+        mirror: Whether left and right change places.
+        box: Left, top, right and lower side of what is kept, as shares of width and height.
+
+    Returns:
+        Pixels [H,W,3]; the same array where nothing is to be done.
+    """
+    if not np.array_equal(box, (0, 0, 1, 1)):
+        height, width = pixels.shape[:2]
+        sides = np.minimum(box, 1.0) * (width, height, width, height)
+        left, top, right, lower = sides.tolist()
+        picture = Image.fromarray(pixels).resize(
+            (width, height), Image.Resampling.BILINEAR, box=(left, top, right, lower)
+        )
+        pixels = np.asarray(picture)
+    return np.ascontiguousarray(pixels[:, ::-1]) if mirror else pixels
 
 
 def feature_batches(

@@ -19,6 +19,9 @@ Row = tuple[str, dict[str, Any]]
 
 # Headers of the ten counts in a table.
 COUNT_COLUMNS: Final = tuple(f"votes_{vote:.0f}" for vote in VOTES)
+_PAIR_COLUMNS: Final = ("winner", "loser")
+_YES: Final = frozenset({"1", "true", "yes"})
+_NO: Final = frozenset({"", "0", "false", "no"})
 _LABEL_COLUMNS: Final = {"labels": "label", "scores": "mean"}
 
 
@@ -26,7 +29,7 @@ def read_samples(config: DataConfig) -> tuple[list[Sample], list[Problem]]:
     """Reads a file of labels.
 
     Args:
-        config: Any form but `distortions`.
+        config: Any form of a file but `pairs`.
 
     Returns:
         The samples, repeated rows once, in the file's order; and what was wrong with the others.
@@ -59,6 +62,49 @@ def read_samples(config: DataConfig) -> tuple[list[Sample], list[Problem]]:
                     Problem("CONFLICT", where, f"{sample.path.name} again with another label")
                 )
     return [s for path, s in samples.items() if path not in conflicting], problems
+
+
+def read_pairs(config: DataConfig) -> tuple[list[Sample], list[Problem]]:
+    """Reads single judgements: `winner`, `loser` and, if wanted, `weight` and `tie`.
+
+    Args:
+        config: Of the form `pairs`.
+
+    Returns:
+        Two samples a judgement, in the file's order, alone together in their group: 1 for the
+        winner and 0 for the loser, or 0 for both of a tie; and what was wrong with other rows.
+
+    Raises:
+        ConfigError: No file is given.
+        DataError: The file cannot be read, or lacks a column.
+    """
+    if config.file is None:
+        raise ConfigError("a set of the form pairs needs a file")
+    problems: list[Problem] = []
+    samples: list[Sample] = []
+    for where, row in _rows(config, config.file):
+        try:
+            winner, loser = (_named(row.get(side), side, config) for side in _PAIR_COLUMNS)
+            if winner == loser:
+                raise _RowError("MALFORMED", f"{winner.name} is compared with itself")
+            weight = _number(row.get("weight") or 1.0, "weight")
+            if weight <= 0:
+                raise _RowError("OUT_OF_RANGE", f"weight is {weight}, not above 0")
+            better = 0.0 if _is_tie(row.get("tie") or "") else 1.0
+        except _RowError as error:
+            problems.append(Problem(error.code, where, error.text))
+            continue
+        samples += [
+            Sample(path, score, group=where, weight=weight)
+            for path, score in ((winner, better), (loser, 0.0))
+        ]
+    return samples, problems
+
+
+def _is_tie(value: str) -> bool:
+    if value.strip().lower() not in _YES | _NO:
+        raise _RowError("MALFORMED", f"tie is {value!r}, not 1 or 0")
+    return value.strip().lower() in _YES
 
 
 def read_names(config: DataConfig) -> list[Path]:
@@ -128,7 +174,9 @@ def _table_rows(text: str, file: Path, config: DataConfig, *, labels: bool) -> I
         table = iter(csv.reader(lines, delimiter=separator, skipinitialspace=True))
     header = next(table)
     wanted = [config.file_column]
-    if labels and config.form == "histograms":
+    if labels and config.form == "pairs":
+        wanted = list(_PAIR_COLUMNS)
+    elif labels and config.form == "histograms":
         wanted += COUNT_COLUMNS
     elif labels:
         wanted += [_label_column(config), *filter(None, [config.std_column])]
@@ -155,9 +203,13 @@ def _label_column(config: DataConfig) -> str:
 
 
 def _path(row: dict[str, Any], config: DataConfig) -> Path:
-    name: str | None = row.get(config.file_column)
+    return _named(row.get(config.file_column), config.file_column, config)
+
+
+def _named(name: str | None, column: str, config: DataConfig) -> Path:
+    """The file that a cell names."""
     if not name:
-        raise _RowError("MALFORMED", f"no {config.file_column}")
+        raise _RowError("MALFORMED", f"no {column}")
     path = config.images / name
     return path if path.suffix else path.with_name(path.name + config.suffix)
 
@@ -192,7 +244,10 @@ def _mean(row: dict[str, Any], config: DataConfig) -> Sample:
         std = _number(row.get(config.std_column), config.std_column) * stretch
         if std < 0:
             raise _RowError("OUT_OF_RANGE", f"{config.std_column} is below 0")
-    return Sample(_path(row, config), VOTES[0] + (mean - config.lowest) * stretch, std=std)
+    elif config.std:
+        std = config.std
+    score = VOTES[0] + (mean - config.lowest) * stretch
+    return Sample(_path(row, config), score, std=std, error=_error(std, config.raters))
 
 
 def _histogram(row: dict[str, Any], config: DataConfig) -> Sample:
@@ -203,9 +258,18 @@ def _histogram(row: dict[str, Any], config: DataConfig) -> Sample:
     if votes.min() < 0 or votes.sum() <= 0:
         raise _RowError("OUT_OF_RANGE", "counts below 0, or no vote at all")
     shares = votes / votes.sum()
+    std = float(standard_deviation(shares))
+    # Shares do not say how many voted.
+    raters = votes.sum() if votes.sum() > 1.5 else config.raters
     return Sample(
         _path(row, config),
         float(mean_opinion_score(shares)),
         tuple(shares.tolist()),
-        float(standard_deviation(shares)),
+        std,
+        error=_error(std, raters),
     )
+
+
+def _error(std: float | None, raters: float) -> float:
+    """Standard error of a mean of votes, 0 where it is not known."""
+    return std / math.sqrt(raters) if std and raters else 0.0

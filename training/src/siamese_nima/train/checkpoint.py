@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import keras
 import numpy as np
 
 from siamese_nima.errors import TrainingError
+from siamese_nima.files import write_atomically
 
 
 @dataclass(slots=True)
@@ -21,6 +21,9 @@ class Position:
     Attributes:
         phase: Name of the phase it is in.
         epoch: Epochs of the phase that are done.
+        step: Steps of the next epoch that are done.
+        sums: Sums of each loss over these steps.
+        seconds: Seconds that they took.
         best: Best held-out pairwise accuracy so far, of all phases.
         phase_best: Best of this phase.
         stale: Epochs of this phase since its best.
@@ -29,6 +32,9 @@ class Position:
 
     phase: str
     epoch: int = 0
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
     best: float = -1.0
     phase_best: float = -1.0
     stale: int = 0
@@ -46,16 +52,9 @@ def save_state(
         model: The tower; its layers' variables, dropout's seeds included, are kept.
         optimizer: Built for the model.
     """
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        np.savez(
-            file,
-            position=np.array(json.dumps(asdict(position))),
-            **{name: np.asarray(each) for name, each in _variables(model, optimizer).items()},
-        )
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    variables = {name: np.asarray(each) for name, each in _variables(model, optimizer).items()}
+    with write_atomically(path) as partial, partial.open("wb") as file:
+        np.savez(file, position=np.array(json.dumps(asdict(position))), **variables)
 
 
 def read_position(path: Path) -> Position:

@@ -1,4 +1,4 @@
-"""What of a tower is computed in every step, and what it is fed: pixels, or features kept on disk.
+"""Learners and their feeds: a whole tower fed with pixels, or its upper part with kept features.
 
 A frozen part computes the same numbers in every epoch. Where photos are not drawn anew, they are
 computed once, and an epoch is only what lies above.
@@ -16,7 +16,6 @@ from typing import Any, Final
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from siamese_nima.data.pipeline import PixelCache, feature_batches, pixel_batches
@@ -26,10 +25,10 @@ from siamese_nima.preprocessing import PREPROCESSING_VERSION
 from siamese_nima.progress import Progress, silent
 from siamese_nima.towers.parts import tower_part
 from siamese_nima.towers.registry import Tower
+from siamese_nima.train.draws import Draw, whole
 
-Indices = npt.NDArray[np.int64]
-# From rows, which of them to mirror, and how many a batch, to a dataset of (rows, inputs).
-Feed = Callable[[Indices, npt.NDArray[np.bool_], int], Any]
+# From a draw and the number of rows a batch to a dataset of (rows, inputs).
+Feed = Callable[[Draw, int], Any]
 
 _BATCH: Final = 32  # photos whose features are computed at once
 
@@ -87,11 +86,12 @@ def pixel_feed(
     """
     cache = PixelCache(cache_mib, image_size)
 
-    def feed(rows: Indices, mirrored: npt.NDArray[np.bool_], batch_size: int) -> Any:
+    def feed(draw: Draw, batch_size: int) -> Any:
         return pixel_batches(
             samples,
-            rows,
-            mirrored,
+            draw.rows,
+            draw.mirrored,
+            draw.boxes,
             batch_size=batch_size,
             image_size=image_size,
             interpolation=interpolation,
@@ -172,7 +172,7 @@ def feature_feed(
         progress: Wraps the batches to show how far it is, given their number and a title.
 
     Returns:
-        The feed of a `feature_learner`; it mirrors nothing.
+        The feed of a `feature_learner`; it neither mirrors nor crops.
     """
     # The undistorted rung is the same in the ladder of every kind.
     keys = [_sample_key(sample) for sample in samples]
@@ -184,15 +184,13 @@ def feature_feed(
     if not path.exists():
         size = model.input_shape[1:3]
         pixels = pixel_feed(samples, size, interpolation, workers=workers)
-        batches = pixels(rows, np.zeros(len(rows), np.bool_), _BATCH)
+        batches = pixels(whole(rows), _BATCH)
         shown = progress(batches, -(-len(rows) // _BATCH), f"features of {cut}")
         _write(path, trunk, shown, len(rows))
     features = np.load(path, mmap_mode="r")
 
-    def feed(rows: Indices, mirrored: npt.NDArray[np.bool_], batch_size: int) -> Any:
-        if mirrored.any():
-            raise ConfigError("cached features cannot be mirrored")
-        return feature_batches(features, position, rows, batch_size=batch_size)
+    def feed(draw: Draw, batch_size: int) -> Any:
+        return feature_batches(features, position, draw.rows, batch_size=batch_size)
 
     return feed
 

@@ -24,41 +24,57 @@ def mean_score(distribution: Any) -> Any:
     return ops.sum(distribution * ops.convert_to_tensor(VOTES, distribution.dtype), axis=-1)
 
 
-def earth_movers_distance(target: Any, predicted: Any, *, r: int = 2) -> Any:
+def earth_movers_distance(target: Any, predicted: Any) -> Any:
     """EMD between normalised distributions over ordered votes (Talebi & Milanfar 2017, eq. 1).
 
-    (1/10 · Σ_k |CDF_target(k) - CDF_predicted(k)|^r)^(1/r); r = 2 to train, r = 1 to report.
+    (1/10 · Σ_k |CDF_target(k) - CDF_predicted(k)|²)^½; `metrics.mean_emd` reports the one of r = 1.
 
     Args:
         target: [N,10], rows sum to 1.
         predicted: [N,10], rows sum to 1.
-        r: Order of the norm, 1 or 2.
 
     Returns:
         Distances [N], 0…1.
     """
     gap = ops.cumsum(target - predicted, axis=-1)
-    if r == 1:
-        return ops.mean(ops.absolute(gap), axis=-1)
     # The square root's slope is infinite at 0, where the two are equal.
     return ops.sqrt(ops.mean(ops.square(gap), axis=-1) + 1e-12)
 
 
-def signed_pairwise_logistic(better: Any, worse: Any, *, steepness: float = 4.0) -> Any:
-    """log(1 + exp(-s·(better - worse))) (RankNet, Burges et al. 2005, eq. 3).
+def pairwise_logistic(better: Any, worse: Any, target: Any, *, steepness: float = 4.0) -> Any:
+    """Cross-entropy of a pair's order (RankNet, Burges et al. 2005, eq. 3).
 
-    A pair in the wrong order costs more the wronger it is, which the contrastive loss on absolute
-    differences cannot say.
+    The probability that the one is better is the logistic function of s·(better - worse). A pair in
+    the wrong order costs more the wronger it is, which the contrastive loss on absolute differences
+    cannot say. Its minimum is at a difference of logit(target)/s: the less certain the order, the
+    smaller the margin.
 
     Args:
         better: Means of the better sides [N].
         worse: Means of the worse sides [N].
+        target: Probability that the better side is better, 0.5…1 [N].
         steepness: s; the means of photos differ by about half a vote.
 
     Returns:
         Losses [N], above 0.
     """
-    return ops.softplus(-steepness * (better - worse))
+    lead = steepness * (better - worse)
+    return target * ops.softplus(-lead) + (1.0 - target) * ops.softplus(lead)
+
+
+def probability_of_order(gap: Any, error: Any) -> Any:
+    """Probability that the larger of two measured scores is the larger one (Thurstone 1927).
+
+    Args:
+        gap: Difference of the scores, 0 or above [N].
+        error: Standard error of that difference, 0 where the scores are exact [N].
+
+    Returns:
+        Φ(gap / error), 0.5…1, and 1 where the scores are exact [N].
+    """
+    exact = error <= 0
+    ratio = gap / (ops.where(exact, 1.0, error) * 2.0**0.5)
+    return ops.where(exact, 1.0, 0.5 * (1.0 + ops.erf(ratio)))
 
 
 def contrastive(mean_a: Any, mean_b: Any, same: Any, *, margin: float = 1.0) -> Any:
@@ -104,7 +120,7 @@ def ladder_ranking(means: Any, group: Any, severity: Any, *, steepness: float = 
         means: Mean opinion scores [N].
         group: Which ladder of distortions an image is a rung of [N]; -1 for none.
         severity: Where on its ladder it stands [N]; smaller is better.
-        steepness: See `signed_pairwise_logistic`.
+        steepness: See `pairwise_logistic`.
 
     Returns:
         The mean over the pairs, a scalar; 0 where the batch has none.
@@ -113,5 +129,5 @@ def ladder_ranking(means: Any, group: Any, severity: Any, *, steepness: float = 
     ordered = ops.logical_and(same, ops.less(severity[:, None], severity[None, :]))
     ordered = ops.logical_and(ordered, ops.greater_equal(group[:, None], 0))
     pairs = ops.cast(ordered, means.dtype)
-    losses = signed_pairwise_logistic(means[:, None], means[None, :], steepness=steepness)
+    losses = pairwise_logistic(means[:, None], means[None, :], 1.0, steepness=steepness)
     return ops.sum(losses * pairs) / ops.maximum(ops.sum(pairs), 1.0)

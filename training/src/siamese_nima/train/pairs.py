@@ -1,4 +1,4 @@
-"""Which photos meet in a batch, and which of them are compared there."""
+"""Pairs: the photos that meet in a batch, and those that are compared there."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ PAIRINGS: Final = {
 
 Indices = npt.NDArray[np.int64]
 
+# A row that stands for no photo: it fills a batch up and counts in no loss.
+FILLER: Final = -1
 
-def buckets(scores: npt.NDArray[np.float64], width: float) -> Indices:
+
+def buckets(scores: npt.NDArray[np.float64], width: npt.NDArray[np.float64] | float) -> Indices:
     """Buckets of scores, as the original Siamese NIMA cuts AVA's means.
 
     Args:
         scores: Labels or means [N].
-        width: Width of a bucket.
+        width: Width of a bucket, or of each one's [N].
 
     Returns:
         Numbers of the buckets [N]; they may be negative.
@@ -67,19 +70,25 @@ def draw_bucketed(bucket: Indices, group: Indices, rng: np.random.Generator) -> 
     return rng.permuted(drawn, axis=1).ravel()
 
 
-def draw_all(group: Indices, rng: np.random.Generator) -> Indices:
+def draw_all(group: Indices, rng: np.random.Generator, *, most: int = 0) -> Indices:
     """Draws an order in which every photo comes once, those of a group together.
 
     Args:
-        group: Group of each photo [N].
+        group: Group of each photo, numbers from 0 [N].
         rng: Source of the order.
+        most: Photos of a group that are drawn, 0 for all.
 
     Returns:
-        Indices of photos [N].
+        Indices of photos [N], or of up to `most` of each group.
     """
     order = rng.permutation(len(group))
     places = rng.permutation(int(group.max()) + 1)
-    return order[np.argsort(places[group[order]], kind="stable")]
+    order = order[np.argsort(places[group[order]], kind="stable")]
+    if not most:
+        return order
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    rank = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
+    return order[rank < most]
 
 
 def compared(group: Any, pairing: str) -> Any:

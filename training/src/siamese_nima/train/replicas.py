@@ -13,7 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from siamese_nima.errors import ConfigError
-from siamese_nima.train.batches import FILLER
+from siamese_nima.train.pairs import FILLER
 
 Indices = npt.NDArray[np.int64]
 
@@ -74,22 +74,21 @@ class Replicas:
 
         Args:
             function: Made by `graph`.
-            batch: Tensors whose first axis is `local_share` long.
+            batch: Tensors, or tuples of them, whose first axis is `local_share` long.
 
         Returns:
             What the first copy here returned.
         """
         if self.count == 1:
             return function(*batch)
-        parts = [tf.split(each, self.local) for each in batch]
-        result = function(
-            *(
-                self.strategy.experimental_distribute_values_from_function(
-                    lambda context, part=part: part[context.replica_id_in_sync_group - self.first]
-                )
-                for part in parts
+
+        def shared(each: Any) -> Any:
+            parts = tf.split(each, self.local)
+            return self.strategy.experimental_distribute_values_from_function(
+                lambda context: parts[context.replica_id_in_sync_group - self.first]
             )
-        )
+
+        result = function(*tf.nest.map_structure(shared, list(batch)))
         return tf.nest.map_structure(
             lambda value: self.strategy.experimental_local_results(value)[0], result
         )

@@ -1,4 +1,4 @@
-"""The optimiser of every stage: AdamW under a rate that warms up and falls by a cosine."""
+"""Optimiser of every phase: AdamW under a rate that warms up and falls by a cosine."""
 
 from __future__ import annotations
 
@@ -36,7 +36,12 @@ def learning_rate(stage: Stage, steps: int) -> Any:
 
 
 def adamw(
-    stage: Stage, steps: int, *, accumulate: int = 1, clip_norm: float | None = CLIP_NORM
+    stage: Stage,
+    steps: int,
+    *,
+    accumulate: int = 1,
+    average: float = 0.0,
+    clip_norm: float | None = CLIP_NORM,
 ) -> keras.optimizers.AdamW:
     """AdamW (Loshchilov & Hutter 2019) for one stage.
 
@@ -44,6 +49,7 @@ def adamw(
         stage: Rate and weight decay.
         steps: See `learning_rate`.
         accumulate: Batches whose gradients are averaged into one update.
+        average: Momentum of the average of weights that it keeps, 0 for none.
         clip_norm: Longest gradient of a variable; None where the caller clips.
 
     Returns:
@@ -54,4 +60,6 @@ def adamw(
         weight_decay=stage.weight_decay,
         clipnorm=clip_norm,
         gradient_accumulation_steps=accumulate if accumulate > 1 else None,
+        use_ema=average > 0,
+        ema_momentum=average,
     )

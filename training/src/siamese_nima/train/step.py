@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import keras
 import tensorflow as tf
 
-from siamese_nima.distribution import VOTE_BINS
-from siamese_nima.train.objective import Batch, LossWeights, batch_losses
+from siamese_nima.train.batches import BATCH_SPEC
+from siamese_nima.train.objective import Batch, Objective, batch_losses
 from siamese_nima.train.replicas import Replicas
 from siamese_nima.train.schedule import CLIP_NORM
 
 # What TensorFlow's error says where the loss is NaN or infinite.
 NOT_FINITE: Final = "the loss is not finite"
 
-Step = Callable[..., dict[str, Any]]
+# From inputs and their labels to the losses.
+Step = Callable[[Any, Batch], dict[str, Any]]
 
 
 def build_step(
@@ -24,8 +25,7 @@ def build_step(
     prepare: Callable[[Any], Any],
     inputs: tf.TensorSpec,
     optimizer: keras.optimizers.Optimizer,
-    loss: LossWeights,
-    pairing: str,
+    objectives: Sequence[Objective],
     replicas: Replicas,
 ) -> Step:
     """Compiles an update.
@@ -38,22 +38,19 @@ def build_step(
         prepare: From a batch of inputs to what `part` takes.
         inputs: Shape and dtype of a batch of inputs.
         optimizer: Built for `part`; it clips where there is one copy only.
-        loss: Weights of the losses.
-        pairing: A key of `pairs.PAIRINGS`.
+        objectives: Losses of each set.
         replicas: Who learns.
 
     Returns:
-        A function of inputs [B,...] and the labels of `objective.Batch`, that returns `loss` and
-        each loss by its name, scalars. It raises `tf.errors.InvalidArgumentError` that says
+        A function of inputs [B,...] and their labels that returns `loss` and each loss as
+        `set_loss`, scalars. It raises `tf.errors.InvalidArgumentError` that says
         `NOT_FINITE`, and changes no weight, where the loss is not finite.
     """
 
-    def step(inputs: Any, score: Any, bucket: Any, group: Any, votes: Any) -> dict[str, Any]:
+    def step(inputs: Any, batch: Batch) -> dict[str, Any]:
         with tf.GradientTape() as tape:
             predicted = part(prepare(inputs), training=True)
-            parts = batch_losses(
-                predicted, Batch(score, bucket, group, votes), loss, pairing, replicas.total
-            )
+            parts = batch_losses(predicted, batch, objectives, replicas.total)
             minimised = optimizer.scale_loss(parts["loss"])
         variables = part.trainable_variables
         gradients = tape.gradient(minimised, variables)
@@ -71,7 +68,5 @@ def build_step(
             optimizer.apply(gradients, variables)
         return parts
 
-    labels = [tf.TensorSpec([None], kind) for kind in (tf.float32, tf.int64, tf.int64)]
-    votes = tf.TensorSpec([None, VOTE_BINS], tf.float32)
-    compiled = replicas.graph(step, [inputs, *labels, votes])
-    return lambda *batch: replicas.run(compiled, batch)
+    compiled = replicas.graph(step, [inputs, BATCH_SPEC])
+    return lambda inputs, batch: replicas.run(compiled, [inputs, batch])
