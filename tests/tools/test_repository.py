@@ -9,8 +9,8 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
+from iq_serving.contract import ContractError, Tower
 from iq_tools.cli import main
-from iq_tools.contract import ContractError, Tower
 from iq_tools.files import write_atomically
 from iq_tools.photos import installed_preprocessing
 from iq_tools.repository import repository_files, write_repository
