@@ -104,28 +104,6 @@ def test_a_file_beyond_the_limit_is_refused_before_it_is_decoded(
     assert found["ERROR"][1, 0] == b""
 
 
-def test_requests_that_wait_are_executed_together(client: triton.InferenceServerClient) -> None:
-    def executions() -> dict[str, tuple[int, int]]:
-        statistics = client.get_inference_statistics(as_json=True)["model_stats"]
-        return {
-            entry["name"]: (
-                int(entry.get("inference_count", 0)),
-                int(entry.get("execution_count", 0)),
-            )
-            for entry in statistics
-        }
-
-    before = executions()
-    files = [_photo(seed, (1600, 1200)) for seed in range(4)] * 6
-    with ThreadPoolExecutor(len(files)) as pool:
-        list(pool.map(lambda file: _score(client, [file]), files))
-    after = executions()
-    for model in ("nima_preprocess", "nima_tower"):
-        inferences, runs = (after[model][i] - before[model][i] for i in (0, 1))
-        assert inferences == len(files)
-        assert runs < len(files)
-
-
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -208,7 +186,7 @@ def test_packages_beside_the_model_are_found(model_repository: Path, tmp_path: P
     packages = copy / "nima_preprocess" / "site-packages"
     packages.mkdir()
     (packages / "only_beside_the_model.py").write_text("")
-    preprocessing = copy / "nima_preprocess" / "1" / "preprocessing.py"
+    preprocessing = copy / "nima_preprocess" / "1" / "iq_serving" / "preprocessing.py"
     source = preprocessing.read_text()
     preprocessing.write_text(
         source.replace("import io\n", "import io\nimport only_beside_the_model\n", 1)
