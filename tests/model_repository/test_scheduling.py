@@ -7,8 +7,9 @@ import re
 import shutil
 import time
 import urllib.request
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +84,7 @@ class Gate:
 
     def open(self) -> None:
         """Lets everything through."""
-        self.closed.unlink()
+        self.closed.unlink(missing_ok=True)
 
     def taken(self) -> list[int]:
         """The number of requests of each execution since the gate was closed."""
@@ -165,28 +166,65 @@ def _waiting(server: LocalServer, step: str) -> int:
     return int(found[1])
 
 
+@contextmanager
+def _closed(gates: Iterable[Gate]) -> Iterator[None]:
+    """Closes gates; none stays closed, whatever happens."""
+    for gate in gates:
+        gate.close()
+    try:
+        yield
+    finally:
+        for gate in gates:
+            gate.open()
+
+
 def test_requests_that_wait_are_executed_together_in_preferred_sizes(
     gated: tuple[Path, dict[str, Gate]], photo: bytes
 ) -> None:
     copy, gates = gated
-    with LocalServer(copy, metrics_port=0) as server:
-        for gate in gates.values():
-            gate.close()
-        with ThreadPoolExecutor(1) as pool:
-            asked = pool.submit(_ask_many, server, photo)
-            for step, gate in gates.items():
-                # The first to arrive are let in, and wait at the gate; all others wait behind them.
-                while sum(gate.taken()) + _waiting(server, step) < REQUESTS:
-                    assert not asked.done()
-                    time.sleep(0.05)
-                gate.open()
-            asked.result()
+    with (
+        LocalServer(copy, metrics_port=0) as server,
+        ThreadPoolExecutor(1) as pool,
+        _closed(gates.values()),
+    ):
+        asked = pool.submit(_ask_many, server, photo)
+        for step, gate in gates.items():
+            # The first to arrive are let in, and wait at the gate; all others wait behind them.
+            while sum(gate.taken()) + _waiting(server, step) < REQUESTS:
+                assert not asked.done()
+                time.sleep(0.05)
+            gate.open()
+        asked.result()
     for gate in gates.values():
         _, *rest = gate.taken()
         assert sum(gate.taken()) == REQUESTS
         assert set(rest[:-1]) <= PREFERRED
         assert rest[-1] in PREFERRED or rest[-1] < min(PREFERRED)
         assert max(rest) in PREFERRED
+
+
+def test_a_full_queue_rejects_at_once(gated: tuple[Path, dict[str, Gate]], photo: bytes) -> None:
+    copy, gates = gated
+    config = copy / "nima_preprocess" / "config.pbtxt"
+    text = config.read_text()
+    assert "max_queue_size: 128" in text
+    config.write_text(text.replace("max_queue_size: 128", "max_queue_size: 1"))
+
+    def status(client: triton.InferenceServerClient) -> str:
+        try:
+            _ask(client, photo)
+        except triton.InferenceServerException as error:
+            return str(error.status())
+        return "scored"
+
+    with LocalServer(copy) as server:
+        client = triton.InferenceServerClient(server.url)
+        with ThreadPoolExecutor(REQUESTS) as pool, _closed([gates["nima_preprocess"]]):
+            asked = [pool.submit(status, client) for _ in range(REQUESTS)]
+            # While the step is held up only a rejection is an answer.
+            first, _ = wait(asked, return_when=FIRST_COMPLETED)
+            assert {future.result() for future in first} == {"StatusCode.UNAVAILABLE"}
+        assert {future.result() for future in asked} == {"scored", "StatusCode.UNAVAILABLE"}
 
 
 def test_the_highest_version_is_served(

@@ -38,9 +38,9 @@ from .preprocessing import (
     to_srgb,
 )
 
-# The packages that decoding on a GPU takes beside Triton's image, each stated because Pillow's way
-# into the image, `pip install --no-deps`, brings no other. The compiler and the headers that CuPy
-# makes its operators with are of one version; of CuPy the one that still takes NumPy 1.
+# What decoding on a GPU needs beside Triton's image. Installed with `--no-deps`, so that NumPy
+# stays the server's: hence fastrlock, which CuPy needs, and the CuPy that still takes NumPy 1. CuPy
+# makes its operators with the last two, compiler and headers, which have to be of one version.
 GPU_PACKAGES: Final = (
     "nvidia-nvimgcodec-cu13>=0.6",
     "nvidia-nvjpeg>=13,<14",
