@@ -84,7 +84,7 @@ class _Interface:
 
 @dataclass(frozen=True, slots=True)
 class CpuPrecision:
-    """What the embedded tower computes in.
+    """The precision of the embedded tower.
 
     Attributes:
         name: One of `PRECISIONS`.
