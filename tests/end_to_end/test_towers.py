@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from iq_client import Client, LocalServer
+from iq_serving.preprocessing import load_pixels
 from iq_tools.cli import main
 from iq_tools.onnx_export import read_tower
 from iq_tools.onnx_runner import OnnxTower
-from siamese_nima.preprocessing import load_pixels
 from siamese_nima.towers.registry import TOWERS
 
 # f32 in two libraries that add in another order.

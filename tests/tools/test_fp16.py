@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper, shape_inference
 
-from iq_tools.contract import ContractError
+from iq_serving.contract import ContractError
 from iq_tools.fp16 import to_fp16
 from iq_tools.onnx_runner import OnnxTower
 

@@ -18,12 +18,12 @@ from scipy.stats import spearmanr
 from tritonclient.grpc import model_config_pb2
 
 from iq_client import Client, LocalServer, LocalServerError
+from iq_serving.contract import INT8_FILE, PRECISIONS, ContractError, Tower
+from iq_serving.machine import has_bf16
 from iq_tools import int8
 from iq_tools.cli import main
-from iq_tools.contract import INT8_FILE, PRECISIONS, ContractError, Tower
 from iq_tools.onnx_runner import OnnxTower
 from iq_tools.repository import CpuPrecision, repository_files, write_repository
-from iq_tools.serving.processor import has_bf16
 
 TOWER = Path("nima_tower")
 

@@ -11,8 +11,8 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
+from iq_serving.contract import ContractError
 from iq_tools.cli import main
-from iq_tools.contract import ContractError
 from iq_tools.onnx_export import convert, read_tower
 from iq_tools.onnx_runner import OnnxTower
 from iq_tools.saved_model import open_saved_model

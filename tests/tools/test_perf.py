@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from iq_client.local import LocalServer
+from iq_serving.contract import ContractError
 from iq_tools.cli import main
-from iq_tools.contract import ContractError
 from iq_tools.perf import (
     Measurement,
     Split,

@@ -15,9 +15,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from iq_serving.contract import ContractError
 from iq_tools.builders import find_builder
 from iq_tools.cli import main
-from iq_tools.contract import ContractError
 from iq_tools.fp16 import to_fp16
 from iq_tools.onnx_export import read_tower
 from iq_tools.parity import mean_drift, require_parity

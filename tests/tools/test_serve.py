@@ -15,9 +15,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from iq_serving.contract import ContractError
 from iq_tools.builders import find_builder
 from iq_tools.cli import main
-from iq_tools.contract import ContractError
 from iq_tools.plan import PlanOptions, describe_gpu
 from iq_tools.repository import write_repository
 from iq_tools.serve import Start, gpu_decoding_problem, prepare
@@ -138,7 +138,7 @@ def test_where_photos_are_decoded_is_found_out_and_told(
 def test_why_the_gpu_cannot_decode_is_told(repository: Path) -> None:
     problem = gpu_decoding_problem(repository)
     assert problem is not None
-    assert problem.startswith("the GPU cannot be used")
+    assert problem.startswith("GPU 0 cannot be used")
 
 
 @pytest.mark.usefixtures("gpu", "trtexec")

@@ -23,9 +23,10 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iq_serving.contract import weights_folder
 from iq_tools.cli import main
 from iq_tools.download import DownloadError, download
-from iq_tools.weights import SOURCES, Source, cache_folder, fetch, find_source
+from iq_tools.weights import SOURCES, Source, fetch, find_source
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 CONTENT = SIGNATURE + np.random.default_rng(0).bytes(700_000)
@@ -378,21 +379,12 @@ def test_the_list_says_what_is_there(cache: Path) -> None:
     assert lines["idealo/mobilenet-technical"][2].startswith("https://")
 
 
-def test_the_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for value in ("", "relative/path"):
-        monkeypatch.setenv("XDG_CACHE_HOME", value)
-        assert cache_folder() == tmp_path / ".cache" / "siamese-nima" / "weights"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_folder() == tmp_path / ".cache" / "siamese-nima" / "weights"
-
-
 def test_every_name_has_a_place_of_its_own() -> None:
     places = {find_source(name)[1] for name in SOURCES}
     assert len(places) == len(SOURCES)
     for name in SOURCES:
         source, path = find_source(name)
-        assert str(path).startswith(str(cache_folder() / name))
+        assert str(path).startswith(str(weights_folder() / name))
         assert source.url.startswith("https://")
 
 
@@ -403,8 +395,8 @@ def test_no_address_leaves_the_cache(text: str) -> None:
             _, path = find_source(name)
         except DownloadError:
             continue
-        assert Path(os.path.normpath(path)).is_relative_to(cache_folder())
-        assert path.parent != cache_folder()
+        assert Path(os.path.normpath(path)).is_relative_to(weights_folder())
+        assert path.parent != weights_folder()
 
 
 def test_the_published_sum_is_that_of_the_published_file(data_folder: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from iq_tools.contract import ONNX_FILE, ContractError
+from iq_serving.contract import ONNX_FILE, ContractError
 
 if TYPE_CHECKING:
     from iq_tools.repository import CpuPrecision

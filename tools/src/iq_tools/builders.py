@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from iq_tools.contract import ContractError
+from iq_serving.contract import ContractError
 from iq_tools.plan import Builder
 from iq_tools.tensorrt_python import PythonBuilder
 from iq_tools.trtexec import TrtexecBuilder

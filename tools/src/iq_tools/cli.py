@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from iq_tools.contract import F32, INTERPOLATIONS, PRECISIONS, ContractError
+from iq_serving.contract import F32, INTERPOLATIONS, PRECISIONS, ContractError
 from iq_tools.files import write_atomically
 from iq_tools.perf import MODELS
 from iq_tools.plan import PlanOptions
@@ -75,14 +75,10 @@ def _precision_options(command: Callable[..., None]) -> Callable[..., None]:
 @main.command("repository")
 @click.option("--onnx", "onnx_file", type=_FILE, required=True, help="The tower's graph.")
 @click.option("--output", type=_NEW_FOLDER, default=Path("model_repository"), show_default=True)
-@click.option(
-    "--preprocessing", type=_FILE, help="preprocessing.py to serve with; default: the installed one"
-)
 @_precision_options
 def repository_command(
     onnx_file: Path,
     output: Path,
-    preprocessing: Path | None,
     precision: str,
     calibration: Path | None,
 ) -> None:
@@ -92,7 +88,6 @@ def repository_command(
     for path in write_repository(
         onnx_file,
         output,
-        preprocessing=preprocessing,
         precision=CpuPrecision(precision, calibration),
         report=lambda line: click.echo(line, err=True),
     ):
@@ -197,7 +192,6 @@ def list_command() -> None:
 @click.option("--onnx", "onnx_file", type=_FILE, required=True, help="The tower's graph.")
 @click.option("-o", "--output", type=_NEW_FILE, default=Path("model.plan"), show_default=True)
 @click.option("--photos", type=_FOLDER, required=True, help="Photos that the gate compares on.")
-@click.option("--preprocessing", type=_FILE, help="As for `repository`.")
 @click.option(
     "--builder", help="tensorrt, trtexec or tensorrt_rtx; default: the first that is there"
 )
@@ -212,7 +206,6 @@ def plan_command(
     onnx_file: Path,
     output: Path,
     photos: Path,
-    preprocessing: Path | None,
     builder: str | None,
     **options: Any,
 ) -> None:
@@ -226,7 +219,6 @@ def plan_command(
         photos,
         PlanOptions(**options),
         builder=find_builder(builder),
-        preprocessing=preprocessing,
         report=lambda line: click.echo(line, err=True),
     )
     for stage, value in drift.items():

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from iq_tools.contract import ContractError
+from iq_serving.contract import ContractError
 
 _LARGEST: Final = float(np.finfo(np.float16).max)
 # Ten probabilities and their moments cost nothing and lose the most.

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
+import functools
 import itertools
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,17 +18,19 @@ import onnx
 import onnxruntime
 from onnx import shape_inference
 
-from iq_tools.contract import (
+from iq_serving.contract import (
+    LIMITS,
     MAX_BATCH_SIZE,
     MEAN,
     ONNX_FILE,
     PLAN_FILE,
-    PREPROCESS_MODEL,
     TOWER_MODEL,
     VERSION,
     ContractError,
     Tower,
 )
+from iq_serving.gpu_pixels import Device, DeviceError, GpuDecoder, open_gpu
+from iq_serving.preprocessing import load_pixels
 from iq_tools.onnx_export import read_tower
 from iq_tools.onnx_runner import OnnxTower
 from iq_tools.photos import photo_files
@@ -38,7 +38,6 @@ from iq_tools.plan import Builder, PlanOptions, describe_gpu
 from iq_tools.plan_build import make_plan
 from iq_tools.timing import rate
 
-_GPU_PIXELS: Final = "gpu_pixels"
 _CUDA_PROVIDER: Final = "CUDAExecutionProvider"
 _MATRIX: Final = 8192
 _PRODUCTS: Final = 10
@@ -61,42 +60,11 @@ class Decoding:
     difference: float
 
 
-def load_gpu_pixels(repository: Path) -> ModuleType:
-    """Imports the GPU's preprocessing from a model repository, as its server does.
-
-    Raises:
-        ContractError: The repository has none.
-    """
-    folder = repository / PREPROCESS_MODEL / VERSION
-    if not (folder / f"{_GPU_PIXELS}.py").is_file():
-        raise ContractError(f"{folder} has no {_GPU_PIXELS}.py; write it with: iq-tools repository")
-    # The packages that are installed beside the model come last, as in the server.
-    sys.path[:0] = [str(folder)]
-    sys.path.append(str(folder.parent / "site-packages"))
-    return importlib.import_module(_GPU_PIXELS)
-
-
-def open_device(gpu_pixels: ModuleType) -> Any:
-    """The first GPU, as a `gpu_pixels.Device`.
-
-    Raises:
-        ContractError: A package or the GPU is missing.
-    """
-    try:
-        return gpu_pixels.cuda_device(0)
-    except Exception as error:  # CUDA's, of whichever library meets the missing GPU first
-        raise ContractError(
-            f"the GPU cannot be used ({type(error).__name__}: {error}). It needs a driver for CUDA "
-            f"13 and: pip install nvidia-nvimgcodec-cu13 nvidia-nvjpeg cupy-cuda13x==13.6.0 "
-            f"nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cublas"
-        ) from error
-
-
-def matmul_peak(device: Any, seconds: float) -> float:
+def matmul_peak(device: Device, seconds: float) -> float:
     """FLOP/s of square FP16 matrix products, which no tower can exceed.
 
     Args:
-        device: A `gpu_pixels.Device`.
+        device: Where to multiply.
         seconds: For how long.
 
     Returns:
@@ -115,8 +83,7 @@ def matmul_peak(device: Any, seconds: float) -> float:
 
 
 def measure_decoding(
-    gpu_pixels: ModuleType,
-    device: Any,
+    device: Device,
     files: Sequence[bytes],
     tower: Tower,
     seconds: float,
@@ -126,7 +93,6 @@ def measure_decoding(
     """Decodes photos on a device and on the host.
 
     Args:
-        gpu_pixels: As of `load_gpu_pixels`.
         device: Where to decode.
         files: Encoded photos, taken in turn.
         tower: Gives size and interpolation.
@@ -139,11 +105,18 @@ def measure_decoding(
     Raises:
         ContractError: A photo cannot be read.
     """
-    preprocessing = importlib.import_module("preprocessing")
-    options = {"image_size": tower.image_size, "interpolation": tower.interpolation}
+    decode = functools.partial(
+        load_pixels, image_size=tower.image_size, interpolation=tower.interpolation
+    )
     threads = len(os.sched_getaffinity(0))
     with ThreadPoolExecutor(threads) as pool:
-        decoder = gpu_pixels.GpuDecoder(device, limits=preprocessing.Limits(), pool=pool, **options)
+        decoder = GpuDecoder(
+            device,
+            image_size=tower.image_size,
+            interpolation=tower.interpolation,
+            limits=LIMITS,
+            pool=pool,
+        )
         decoded = [
             decoder.decode(files[start : start + batch]) for start in range(0, len(files), batch)
         ]
@@ -152,7 +125,7 @@ def measure_decoding(
         if errors:
             raise ContractError(f"{len(errors)} photos cannot be read, such as: {errors[0]}")
         seen = np.concatenate([device.to_host(pixels) for pixels, _ in decoded])
-        expected = list(pool.map(lambda file: preprocessing.load_pixels(file, **options), files))
+        expected = list(pool.map(decode, files))
         turns = itertools.cycle(files)
 
         def next_batch() -> list[bytes]:
@@ -162,10 +135,7 @@ def measure_decoding(
             return len(decoder.decode(next_batch())[1])
 
         def decode_on_host() -> int:
-            decoded = pool.map(
-                lambda file: preprocessing.load_pixels(file, **options), next_batch()
-            )
-            return sum(1 for _ in decoded)
+            return sum(1 for _ in pool.map(decode, next_batch()))
 
         return Decoding(
             on_gpu=rate(decode_on_gpu, seconds),
@@ -259,15 +229,17 @@ def check(
         raise ContractError("no NVIDIA GPU (nvidia-smi shows none): there is nothing to measure")
     onnx_file = tower_graph(repository)
     tower = read_tower(onnx_file)
-    gpu_pixels = load_gpu_pixels(repository)
-    device = open_device(gpu_pixels)
+    try:
+        device = open_gpu(0)
+    except DeviceError as error:
+        raise ContractError(str(error)) from error
     rows = [("GPU", f"{gpu['name']}, compute {gpu['compute_cap']}, driver {gpu['driver_version']}")]
     report("FP16 matrix products")
     peak = matmul_peak(device, seconds)
     rows.append(("FP16 matrix product", f"{peak / 1e12:.1f} TFLOP/s"))
     report("decoding")
     files = [path.read_bytes() for path in photo_files(photos)]
-    decoding = measure_decoding(gpu_pixels, device, files, tower, seconds)
+    decoding = measure_decoding(device, files, tower, seconds)
     rows += [
         (f"decode on the GPU, batch {MAX_BATCH_SIZE}", f"{decoding.on_gpu:.0f} images/s"),
         ("decode on the host, all cores", f"{decoding.on_host:.0f} images/s"),

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from iq_tools.contract import MASK, MEAN, PIXELS, ContractError
+from iq_serving.contract import MASK, MEAN, PIXELS, ContractError
 from iq_tools.onnx_runner import OnnxTower
 
 METHODS: Final = ("MinMax", "Percentile", "Entropy")

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from iq_tools.contract import MEAN, ContractError
+from iq_serving.contract import MEAN, ContractError
 
 # A hundredth of a vote is lost in the spread of people's votes; three change a close order.
 MEAN_TOLERANCE: Final = 0.03

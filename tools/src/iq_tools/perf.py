@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from iq_tools.contract import (
+from iq_serving.contract import (
     ENSEMBLE_MODEL,
     IMAGE,
     PREPROCESS_MODEL,

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from iq_tools.contract import BATCH_DIMENSION, MAX_BATCH_SIZE, ContractError, Tower
+from iq_serving.contract import BATCH_DIMENSION, MAX_BATCH_SIZE, ContractError, Tower
 from iq_tools.files import write_atomically
 from iq_tools.parity import Runner
 

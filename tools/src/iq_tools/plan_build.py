@@ -22,7 +22,6 @@ def make_plan(
     options: PlanOptions,
     *,
     builder: Builder,
-    preprocessing: Path | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, float | None]:
     """Converts to FP16, builds, compares, and writes the plan where all agree.
@@ -33,7 +32,6 @@ def make_plan(
         photos: Folder of photos to compare scores on.
         options: How to build.
         builder: The way to TensorRT.
-        preprocessing: The preprocessing's source file; None for the installed one.
         report: Receives a line for every phase of the build.
 
     Returns:
@@ -45,7 +43,7 @@ def make_plan(
             that moved too far; nothing is written then.
     """
     tower = read_tower(onnx_file)
-    pixels = read_photos(photos, tower, preprocessing=preprocessing)
+    pixels = read_photos(photos, tower)
     reference = OnnxTower(onnx_file)
     graph = to_fp16(onnx.load(onnx_file)).SerializeToString()
     graph_drift = mean_drift(reference, OnnxTower(graph), pixels)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from iq_tools.contract import MASK, PIXELS, TOWER_OUTPUTS, ContractError
+from iq_serving.contract import MASK, PIXELS, TOWER_OUTPUTS, ContractError
 from iq_tools.timing import rate
 
 _RUNTIMES: Final = ("libcudart.so", "libcudart.so.13", "libcudart.so.12")

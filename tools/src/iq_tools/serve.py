@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from iq_tools.contract import (
+from iq_serving.contract import (
     ONNX_FILE,
     PLAN_FILE,
     PREPROCESS_MODEL,
@@ -28,24 +28,12 @@ from iq_tools.contract import (
     VERSION,
     ContractError,
 )
-from iq_tools.photos import PREPROCESSING_FILE
 from iq_tools.plan import Builder, PlanOptions, describe_gpu
 
 _TENSORRT: Final = "tensorrt"
 RUNTIMES: Final = ("auto", _TENSORRT, "onnxruntime")
 
 _KEY_LENGTH: Final = 16
-# Opens the GPU as the preprocessing does.
-_PROBE: Final = """
-import sys
-from pathlib import Path
-from iq_tools.contract import ContractError
-from iq_tools.gpu_check import load_gpu_pixels, open_device
-try:
-    open_device(load_gpu_pixels(Path(sys.argv[1])))
-except ContractError as error:
-    sys.exit(str(error))
-"""
 # Weights are linked, everything else is small enough to copy.
 _LINKED: Final = frozenset({".onnx", ".plan"})
 
@@ -128,13 +116,14 @@ def prepare(
 
 
 def gpu_decoding_problem(repository: Path) -> str | None:
-    """Why photos cannot be decoded on the GPU; None where they can.
+    """The reason why photos cannot be decoded on the GPU; None where they can.
 
-    Tried in a process of its own, as the server's is: the model would fail to load, and Triton
-    would not start.
+    Tried in a process of its own, with the repository's own code, as the server does: the model
+    would fail to load, and Triton would not start.
     """
     tried = subprocess.run(
-        [sys.executable, "-c", _PROBE, str(repository)],
+        [sys.executable, "-m", "iq_serving.gpu_probe"],
+        cwd=repository / PREPROCESS_MODEL / VERSION,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -183,7 +172,6 @@ def cached_plan(
     from iq_tools.plan_build import make_plan
 
     onnx_file = repository / TOWER_MODEL / VERSION / ONNX_FILE
-    preprocessing = repository / PREPROCESS_MODEL / VERSION / PREPROCESSING_FILE
     folder = cache / plan_key(onnx_file, gpu, builder)
     plan = folder / PLAN_FILE
     if plan.is_file():
@@ -198,15 +186,7 @@ def cached_plan(
     with _locked(folder / "lock"):
         if not plan.is_file():  # whoever held the lock may have built it
             options = PlanOptions(timing_cache=folder / "timing.cache")
-            make_plan(
-                onnx_file,
-                plan,
-                photos,
-                options,
-                builder=builder,
-                preprocessing=preprocessing,
-                report=report,
-            )
+            make_plan(onnx_file, plan, photos, options, builder=builder, report=report)
     return plan
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from iq_tools.contract import MASK, PIXELS, ContractError, Tower
+from iq_serving.contract import MASK, PIXELS, ContractError, Tower
 from iq_tools.files import write_atomically
 from iq_tools.plan import (
     Plan,

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from iq_tools.contract import MASK, PIXELS, TOWER_OUTPUTS, ContractError, Tower
+from iq_serving.contract import MASK, PIXELS, TOWER_OUTPUTS, ContractError, Tower
 from iq_tools.plan import Plan, PlanOptions, PlanRunner, Precision, count_engine_layers
 
 # The banner says `[TensorRT v101301]`: major, two digits of minor, two of patch.
