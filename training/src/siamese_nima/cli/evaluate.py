@@ -139,7 +139,7 @@ def _print_differences(
     noise: Mapping[str, bool],
 ) -> None:
     """The metrics of two models side by side, for people."""
-    table = Table("metric", "first", "second", "first - second", "95 % interval", "", "n")
+    table = Table("metric", "first", "second", "difference", "95 % interval", "n")
     for name, difference in apart.items():
         table.add_row(
             name,
@@ -147,10 +147,10 @@ def _print_differences(
             f"{second[name].value:.4f}",
             f"{difference.value:+.4f}",
             _interval(difference),
-            "within noise" if noise[name] else "",
             str(difference.count),
         )
     Console().print(table)
+    click.echo(f"within noise: {', '.join(name for name in apart if noise[name]) or 'none'}")
 
 
 def _interval(metric: Metric) -> str:
