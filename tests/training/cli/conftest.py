@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import pytest
 from click.testing import CliRunner, Result
 
@@ -26,7 +28,7 @@ def run() -> Callable[..., Result]:
 def saved_models(
     tmp_path_factory: pytest.TempPathFactory,
     tiny: Tower,
-    condition: Callable[[keras.Model, np.ndarray], None],
+    condition: Callable[[keras.Model, npt.NDArray[Any]], None],
 ) -> tuple[Path, Path]:
     """SavedModels of two towers of other weights; the weights of `X` are in `X.h5`."""
     folder = tmp_path_factory.mktemp("saved_models")

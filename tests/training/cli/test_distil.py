@@ -37,11 +37,14 @@ def config(labelled: Path, tiny: Tower, monkeypatch: pytest.MonkeyPatch) -> Path
 def test_a_mistyped_layer_is_named(run: Callable[..., Result], config: Path, command: str) -> None:
     save_weights(build_tower(TOWERS["tiny"]), config.parent / "run" / "distilled.weights.h5")
     one = FeatureSet(
-        *(np.zeros((1, *shape), kind) for shape, kind in (
-            ((7, 7, 8), np.float16), ((10,), np.float32), ((3, 3, 8), np.float16),
-            ((), np.int32), ((), np.int32), ((), np.float32), ((), np.bool_),
-        ))
-    )  # fmt: skip
+        features=np.zeros((1, 7, 7, 8), np.float16),
+        teacher=np.zeros((1, 10), np.float32),
+        hints=np.zeros((1, 3, 3, 8), np.float16),
+        photo=np.zeros(1, np.int32),
+        kind=np.zeros(1, np.int32),
+        severity=np.zeros(1, np.float32),
+        whole=np.zeros(1, np.bool_),
+    )
     for name in ("train", "held_out"):
         one.save(config.parent / "run" / "features" / name)
     result = run(command, config, "--set", "freeze_through=low_rely")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from siamese_nima.data import Sample
@@ -13,12 +15,12 @@ from siamese_nima.evaluate.agreement import Metric, agreement, differences, with
 from siamese_nima.evaluate.metrics import spearman
 
 
-def votes(rng: np.random.Generator, count: int) -> np.ndarray:
+def votes(rng: np.random.Generator, count: int) -> npt.NDArray[Any]:
     shares = rng.random((count, 10)) ** 3
-    return shares / shares.sum(axis=1, keepdims=True)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
-def labelled(truth: np.ndarray) -> list[Sample]:
+def labelled(truth: npt.NDArray[Any]) -> list[Sample]:
     votes = np.arange(1, 11)
     means = truth @ votes
     stds = np.sqrt(((votes - means[:, None]) ** 2 * truth).sum(axis=1))
@@ -69,7 +71,7 @@ def test_ladders_are_judged_by_kind_and_never_across() -> None:
     assert metrics["pairwise gap 2"].count == 10
 
 
-def noisy(truth: np.ndarray, noise: float, seed: int) -> np.ndarray:
+def noisy(truth: npt.NDArray[Any], noise: float, seed: int) -> npt.NDArray[Any]:
     """Votes about the true means, moved by noise."""
     rng = np.random.default_rng(seed)
     means = truth @ np.arange(1, 11) + rng.normal(0, noise, len(truth))

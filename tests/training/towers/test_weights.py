@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from siamese_nima.errors import UnknownTowerError, WeightsError
@@ -22,7 +24,7 @@ def small_model(classes: int = 10) -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(classes, name="dense")(x), name="small")
 
 
-def weights_of(model: keras.Model) -> list[np.ndarray]:
+def weights_of(model: keras.Model) -> list[npt.NDArray[Any]]:
     return [np.asarray(w) for w in model.get_weights()]
 
 
