@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
@@ -28,7 +29,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "siamese-nima" / "weights"
 
 
-def put(cache: Path, file: str, record: dict[str, object] | str | None = None) -> Path:
+def put(cache: Path, file: str, record: Mapping[str, object] | str | None = None) -> Path:
     path = cache / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"weights")

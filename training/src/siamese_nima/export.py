@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ import tensorflow as tf
 
 from iq_serving.contract import DISTRIBUTION, MEAN, PIXELS, STD, TOWER_FILE, VOTES
 from iq_serving.preprocessing import PREPROCESSING_VERSION
+from siamese_nima.files import write_atomically
 from siamese_nima.towers.registry import Tower
 
 SIGNATURE: Final = "serving_default"
@@ -53,7 +53,8 @@ def export_saved_model(
         tower: What the model is.
         model: With its weights, on Keras' TensorFlow backend.
         output: Folder to write; it appears complete or not at all, and replaces one of before.
-        interpolation: How the server is to resize for it, one of `contract.INTERPOLATIONS`.
+        interpolation: The server's way to resize for it, a key of
+            `preprocessing.INTERPOLATIONS`.
 
     Raises:
         RuntimeError: Keras runs on another backend.
@@ -66,22 +67,15 @@ def export_saved_model(
         served.__call__,
         input_signature=[tf.TensorSpec([None, height, width, 3], tf.uint8, name=PIXELS)],
     )
-    partial = output.with_name(output.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    tf.saved_model.save(served, str(partial), signatures={SIGNATURE: graph})
-    description = partial / TOWER_JSON
-    description.parent.mkdir(exist_ok=True)
-    description.write_text(
-        json.dumps(
-            {
-                "tower": tower.name,
-                "image_size": [height, width],
-                "interpolation": interpolation,
-                "preprocessing_version": PREPROCESSING_VERSION,
-            },
-            indent=2,
-        )
-        + "\n"
-    )
-    shutil.rmtree(output, ignore_errors=True)
-    partial.rename(output)
+    described = {
+        "tower": tower.name,
+        "image_size": [height, width],
+        "interpolation": interpolation,
+        "preprocessing_version": PREPROCESSING_VERSION,
+    }
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(output) as folder:
+        tf.saved_model.save(served, str(folder), signatures={SIGNATURE: graph})
+        description = folder / TOWER_JSON
+        description.parent.mkdir(exist_ok=True)
+        description.write_text(json.dumps(described, indent=2) + "\n")

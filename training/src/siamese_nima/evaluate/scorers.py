@@ -1,4 +1,4 @@
-"""Scores photos with a weight file, a SavedModel, an ONNX file or a server, all alike."""
+"""Scorers: a weight file, a SavedModel, an ONNX file or a server, all alike."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ URL_SCHEME: Final = "grpc://"
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What came of a batch of photos.
+    """Scores of a batch of photos.
 
     Attributes:
         distributions: float32 [N,10]; NaN where a photo could not be scored.
@@ -48,15 +48,15 @@ Scorer = Callable[[Sequence[bytes]], Scored]
 
 
 def open_scorer(model: str | Path, *, tower: str = "", interpolation: str = "") -> Scorer:
-    """Opens whatever scores.
+    """Opens a scorer.
 
     Args:
         model: A weight file (`.h5`, `.hdf5`) or the name of a published one (see
             `weight_files.find_weights`), a folder with a SavedModel, an `.onnx` file, or
             `grpc://HOST:PORT` of a server.
         tower: Name in the registry; for weight files only.
-        interpolation: How photos are resized, see `weights.load_tower`; for weight files only, the
-            others say it themselves.
+        interpolation: The way photos are resized, see `weights.load_tower`; for weight files only,
+            the others say it themselves.
 
     Returns:
         From the bytes of N files to their scores.

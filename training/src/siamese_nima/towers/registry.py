@@ -21,7 +21,7 @@ HEAD_LAYER: Final = "dense_1"  # the name that published NIMA weights use
 
 @dataclass(frozen=True, slots=True)
 class Tower:
-    """What is fixed about a tower besides its weights.
+    """A tower without its weights: all that is fixed about it.
 
     Attributes:
         name: Name in the registry.

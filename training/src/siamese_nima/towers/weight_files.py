@@ -1,4 +1,4 @@
-"""Finds weight files: on a path, or by name among those that were fetched."""
+"""Weight files: found on a path, or by name among those that were fetched."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final
 
 from iq_serving.contract import WEIGHT_SUFFIXES, weights_folder
 from siamese_nima.errors import WeightsError
+from siamese_nima.files import write_atomically
 
 _OWNER_AND_NAME: Final = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -29,6 +30,13 @@ class WeightFile:
     tower: str = ""
     interpolation: str = ""
     image_size: tuple[int, int] | None = None
+
+
+def cache_folder() -> Path:
+    """Folder that `iq-tools weights fetch` puts published weights into, see docs/weights.md."""
+    configured = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    root = configured if configured.is_absolute() else Path.home() / ".cache"
+    return root / "siamese-nima" / "weights"
 
 
 def find_weights(name: str | Path) -> WeightFile:
@@ -73,10 +81,8 @@ def write_record(file: WeightFile) -> None:
     """
     said = {"tower": file.tower, "interpolation": file.interpolation}
     size = {"image_size": list(file.image_size)} if file.image_size else {}
-    record = _record_of(file.path)
-    partial = record.with_name(record.name + ".partial")
-    partial.write_text(json.dumps(said | size, indent=2) + "\n")
-    partial.replace(record)
+    with write_atomically(_record_of(file.path)) as record:
+        record.write_text(json.dumps(said | size, indent=2) + "\n")
 
 
 def _record_of(path: Path) -> Path:
