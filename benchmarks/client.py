@@ -35,16 +35,16 @@ from typing import Any, cast, get_args
 import numpy as np
 import tritonclient.grpc
 import tritonclient.utils.shared_memory as system_shared_memory
-from PIL import Image
-from tritonclient.grpc import service_pb2
-
-from iq_client import Client, LocalServer
-from iq_client.engine import Engine, chunks
 from iq_client.inputs import ArrayEncoding, encode_image, expand
 from iq_client.limit import InFlightLimit
 from iq_client.protocol import MODEL_NAME
 from iq_client.shrink import shrink
 from iq_client.transport import Call, Transport
+from PIL import Image
+from tritonclient.grpc import service_pb2
+
+from iq_client import Client, LocalServer
+from iq_client.engine import Engine, chunks
 
 STUB = Path(__file__).parent.parent / "tests" / "client" / "stub_repository"
 

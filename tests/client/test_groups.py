@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from iq_client.cli.run import Outcome
+from iq_client.inputs import InputOptions
 from PIL import Image, ImageEnhance
 
-from iq_client.cli.run import Outcome
 from iq_client.groups import Fingerprint, bursts, fingerprint, group_images
-from iq_client.inputs import InputOptions
 from iq_client.results import ImageError, Score
 
 START = datetime(2026, 5, 1, 12, 0, 0)

@@ -11,10 +11,6 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
-from tritonclient.grpc import service_pb2
-
-from iq_client.errors import ContractError, ScoringError
 from iq_client.limit import InFlightLimit
 from iq_client.packing import pack
 from iq_client.protocol import (
@@ -23,10 +19,14 @@ from iq_client.protocol import (
     decode_response,
     encode_request,
 )
-from iq_client.ranking import probability_better, rank
-from iq_client.results import ImageError, Score
 from iq_client.retry import RetryPolicy
 from iq_client.shrink import shrink
+from PIL import Image
+from tritonclient.grpc import service_pb2
+
+from iq_client.errors import ContractError, ScoringError
+from iq_client.ranking import probability_better, rank
+from iq_client.results import ImageError, Score
 
 # ---- packing ----
 

@@ -17,7 +17,7 @@ import pytest
 import tritonclient.grpc as triton
 from PIL import Image
 
-from iq_client.local import LocalServer
+from iq_client import LocalServer
 from iq_tools.onnx_runner import OnnxTower
 from siamese_nima.preprocessing import load_pixels
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from iq_client.local import MALLOC_THRESHOLDS, LocalServer
+from iq_client import LocalServer
+from iq_client.local.server import MALLOC_THRESHOLDS
 from iq_tools.serving.counter import METRIC, ImageCounter
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from iq_client.local import LocalServer
+from iq_client import LocalServer
 from siamese_nima.cli import main
 from siamese_nima.errors import ConfigError
 from siamese_nima.export import export_saved_model

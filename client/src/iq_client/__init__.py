@@ -7,27 +7,34 @@ from iq_client.errors import (
     ConnectError,
     ContractError,
     DeadlineExceeded,
+    ErrorCode,
     InputError,
     IQClientError,
     LocalServerError,
     NotReadyError,
+    RequestFailed,
     ScoringError,
     ServerUnavailable,
 )
-from iq_client.local import LocalServer, ServerTLS
+from iq_client.images.source import Source
+from iq_client.local.server import LocalServer, ServerTLS
 from iq_client.results import Group, ImageError, RankedImage, Score, ServerInfo
-from iq_client.retry import RetryPolicy
 from iq_client.tables import to_arrow, to_dataframe
-from iq_client.transport import TLS
+from iq_client.wire.call import Call
+from iq_client.wire.channel import TLS
+from iq_client.wire.retry import RetryPolicy
+from iq_client.wire.transport import Transport
 
 __all__ = [
     "TLS",
     "AccessDenied",
     "AsyncClient",
+    "Call",
     "Client",
     "ConnectError",
     "ContractError",
     "DeadlineExceeded",
+    "ErrorCode",
     "Group",
     "IQClientError",
     "ImageError",
@@ -36,12 +43,15 @@ __all__ = [
     "LocalServerError",
     "NotReadyError",
     "RankedImage",
+    "RequestFailed",
     "RetryPolicy",
     "Score",
     "ScoringError",
     "ServerInfo",
     "ServerTLS",
     "ServerUnavailable",
+    "Source",
+    "Transport",
     "to_arrow",
     "to_dataframe",
 ]

@@ -25,7 +25,7 @@ def generator():
 def test_the_reference_is_current(generator):
     page = PAGE.read_text(encoding="utf-8")
     assert generator.with_reference(page) == page, (
-        "run: python client/generate_cli_reference.py docs/cli.md"
+        "run: python scripts/cli_reference.py docs/cli.md"
     )
 
 

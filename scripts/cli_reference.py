@@ -1,6 +1,6 @@
 """Writes the reference part of docs/cli.md from the commands themselves.
 
-    python client/generate_cli_reference.py docs/cli.md
+    python scripts/cli_reference.py docs/cli.md
 
 What stands above the marker in that file is kept.
 """
@@ -18,7 +18,7 @@ from iq_client.cli import cli
 from iq_client.cli.sections import OWN, sections
 
 MARKER = (
-    "<!-- From here on written by client/generate_cli_reference.py: change the code instead. -->"
+    "<!-- From here on written by scripts/cli_reference.py: change the code instead. -->"
 )
 
 

@@ -14,10 +14,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from iq_client._supervisor import PROVEN_SECONDS
 
 from iq_client import Client, LocalServer, LocalServerError
 from iq_client import local as local_module
-from iq_client._supervisor import PROVEN_SECONDS
 
 
 def children_of(pid: int) -> set[int]:

@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from typing import Final
 
-from iq_client.errors import InputError
+from iq_client.errors import ErrorCode, InputError
 
 _BLOCK: Final = 2**20
 
@@ -38,7 +38,7 @@ def fetch(url: str, *, max_bytes: int, timeout: float) -> bytes:
                 parts.append(block)
             missing = response.length  # bytes that were announced and did not come
     except urllib.error.HTTPError as error:
-        code = "NOT_FOUND" if error.code in (404, 410) else "NOT_READABLE"
+        code: ErrorCode = "NOT_FOUND" if error.code in (404, 410) else "NOT_READABLE"
         raise InputError(code, f"the server answers {error.code} {error.reason}") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error

@@ -1,4 +1,4 @@
-"""How many requests may be in flight."""
+"""The number of requests that may be in flight."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class InFlightLimit:
         """Gives the place back.
 
         Args:
-            images: How many images were scored in it.
+            images: Count of the images scored in it.
             overloaded: Whether the server refused the request as too much or too late.
         """
         with self._changed:

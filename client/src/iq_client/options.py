@@ -1,21 +1,21 @@
-"""What the two clients have in common: their options and the engine made from them."""
+"""Options of both clients, and the engine made from them."""
 
 from __future__ import annotations
 
 import functools
 import os
-import threading
+import types
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from iq_client.engine import Engine
-from iq_client.groups import Fingerprint, fingerprint
-from iq_client.inputs import DEFAULT_URL_BYTES, ArrayEncoding, InputOptions
-from iq_client.limit import InFlightLimit
-from iq_client.protocol import MAX_MESSAGE_BYTES
-from iq_client.retry import RetryPolicy
-from iq_client.shrink import shrink
-from iq_client.transport import TLS, Compression, Transport
+from iq_client.images.encode import ArrayEncoding, shrink
+from iq_client.images.inputs import DEFAULT_URL_BYTES, InputOptions
+from iq_client.wire.channel import TLS, Compression
+from iq_client.wire.limit import InFlightLimit
+from iq_client.wire.protocol import MAX_MESSAGE_BYTES
+from iq_client.wire.retry import RetryPolicy
+from iq_client.wire.transport import GrpcTransport, Transport
 
 URL_VARIABLE: Final = "IQ_URL"
 DEFAULT_URL: Final = "localhost:8001"
@@ -23,29 +23,20 @@ DEFAULT_BATCH_SIZE: Final = 32
 DEFAULT_REQUEST_BYTES: Final = 16 * 2**20
 
 
-class Fingerprints:
-    """Collects the fingerprints of a call's images, which are read once for score and print."""
-
-    def __init__(self) -> None:
-        self._prints: dict[int, Fingerprint] = {}
-
-    def add(self, index: int, data: bytes) -> None:
-        """Takes the fingerprint of the image at a position of the call."""
-        self._prints[index] = fingerprint(data)
-
-    def first(self, count: int) -> list[Fingerprint]:
-        """The fingerprints at positions 0…count-1; what could not be read has an empty one."""
-        unread = Fingerprint(None, None)
-        return [self._prints.get(index, unread) for index in range(count)]
-
-
 class BaseClient:
-    """Options and connection; the subclasses add the calls."""
+    """Options and engine; the subclasses add the calls."""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if cls.__init__ is BaseClient.__init__:  # type: ignore[misc]
+            # Python reports a mistyped option with the function's name: that of the class in use.
+            cls.__init__ = _renamed(BaseClient.__init__, f"{cls.__name__}.__init__")
 
     def __init__(
         self,
         url: str | Sequence[str] | None = None,
         *,
+        transport: Transport | None = None,
         batch_size: int = DEFAULT_BATCH_SIZE,
         max_request_bytes: int = DEFAULT_REQUEST_BYTES,
         in_flight: int | None = None,
@@ -69,6 +60,9 @@ class BaseClient:
                 for all addresses of a name, are asked in turn, and one that does not answer is
                 left out for a while. None takes the variable `IQ_URL` (several with
                 spaces between them), else `localhost:8001`.
+            transport: Scores the batches instead of a server, in tests or over another protocol;
+                the options of the connection (`timeout`, `retry`, `tls`, `headers`, `compression`,
+                `keepalive`) are then without effect. None for gRPC to `url`.
             batch_size: Images of one request at most; no more than the server allows are sent.
             max_request_bytes: Bytes of one request at most; an image that is larger goes alone.
             in_flight: Requests waiting for their responses at most; None finds out by itself how
@@ -76,7 +70,7 @@ class BaseClient:
             timeout: Seconds for a single try of a request; None for no end.
             deadline: Seconds for a whole call; what is not scored by then comes back with the
                 error `TIMEOUT`. None for no end.
-            retry: How often and how patiently a request is tried again.
+            retry: Patience with a request that fails.
             tls: Certificates; None for a connection in plain text.
             headers: Sent with every request, such as `{"authorization": "Bearer …"}`.
             compression: `gzip` or `deflate` for requests; photos are compressed already, so this
@@ -85,8 +79,8 @@ class BaseClient:
                 is probed; None for never.
             shrink_to: Pixels that the longer side of a JPEG is reduced to before it is sent; saves
                 bandwidth and costs accuracy. None sends every file as it is.
-            array_encoding: How PIL images and arrays are sent, always without loss: `webp`, `png`
-                or `tiff` (not compressed, 20 times as quick, for servers that are close).
+            array_encoding: Format of PIL images and arrays, always without loss: `webp`, `png` or
+                `tiff` (not compressed, 20 times as quick, for servers that are close).
             allow_urls: Whether `http://` and `https://` addresses are fetched.
             max_url_bytes: A file behind an address may be no larger.
             tracing: Whether calls and requests are OpenTelemetry spans, in whatever the
@@ -94,7 +88,8 @@ class BaseClient:
 
         Raises:
             ImportError: Tracing is wanted and OpenTelemetry is not installed.
-            ValueError: A number is out of its range, or no URL is given.
+            OSError: A file of `tls` cannot be read.
+            ValueError: A number is out of its range, no URL is given, or a transport as well.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: give 1 or more")
@@ -106,23 +101,19 @@ class BaseClient:
                               ("keepalive", keepalive)):  # fmt: skip
             if seconds is not None and seconds <= 0:
                 raise ValueError(f"{name} is {seconds}: give more than 0 seconds, or None")
-        if url is None:
-            url = os.environ.get(URL_VARIABLE, "").split() or DEFAULT_URL
-        urls = [url] if isinstance(url, str) else list(url)
-        if not urls:
-            raise ValueError("no URL was given: one server at least is needed")
         start_trace = None
         if tracing:
-            from iq_client.tracing import CallTrace
+            from iq_client.wire.tracing import CallTrace
 
             start_trace = CallTrace
         limit = InFlightLimit(in_flight)
+        self._urls = _addresses(url, transport)
         self._deadline = deadline
         self._input_options = InputOptions(
             allow_urls=allow_urls, max_url_bytes=max_url_bytes, array_encoding=array_encoding
         )
-        self._transport = Transport(
-            urls,
+        self._transport: Transport = transport or GrpcTransport(
+            self._urls,
             limit=limit,
             retry=retry,
             timeout=timeout,
@@ -139,18 +130,32 @@ class BaseClient:
             prepare=functools.partial(shrink, long_side=shrink_to) if shrink_to else None,
             start_trace=start_trace,
         )
-        self._connecting = threading.Lock()
-        self._connected = False
 
     @property
     def urls(self) -> list[str]:
-        """The servers' addresses."""
-        return self._transport.urls
+        """The servers' addresses; none where a transport was given."""
+        return list(self._urls)
 
-    def _connect(self) -> None:
-        """Checks once that a server is there and keeps the contract."""
-        with self._connecting:
-            if not self._connected:
-                config = self._transport.check_model()
-                self._engine.batch_size = min(self._engine.batch_size, config.max_batch_size)
-                self._connected = True
+
+def _addresses(url: str | Sequence[str] | None, transport: Transport | None) -> list[str]:
+    if transport is not None:
+        if url is not None:
+            raise ValueError("a URL and a transport were given: one of them says where scores come")
+        return []
+    if url is None:
+        url = os.environ.get(URL_VARIABLE, "").split() or DEFAULT_URL
+    urls = [url] if isinstance(url, str) else list(url)
+    if not urls:
+        raise ValueError("no URL was given: one server at least is needed")
+    return urls
+
+
+def _renamed(function: Any, name: str) -> Any:
+    """A copy of a function under another qualified name."""
+    copy = types.FunctionType(function.__code__, function.__globals__, function.__name__,
+                              function.__defaults__, function.__closure__)  # fmt: skip
+    functools.update_wrapper(copy, function)
+    del copy.__wrapped__  # type: ignore[attr-defined]
+    copy.__kwdefaults__ = function.__kwdefaults__
+    copy.__qualname__ = name
+    return copy

@@ -1,4 +1,4 @@
-"""How images are put together to requests."""
+"""Images put together to batches."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
 """Runs one command, again where it crashes, and never longer than the process that wanted it.
 
-Started by `iq_client.local` as a script of its own with a bare interpreter, so it imports nothing
-but the standard library. Neither atexit nor PR_SET_PDEATHSIG in the wanting process would do: the
-first does not run on SIGKILL, the second fires when the thread that started the child ends.
+Started by `iq_client.local.server` as a script of its own with a bare interpreter, so it imports
+nothing but the standard library. Neither atexit nor PR_SET_PDEATHSIG in the wanting process would
+do: the first does not run on SIGKILL, the second fires when the thread that started the child ends.
 
 Triton's Python backend gives the processes of its models one second to show that they live. Where
 the machine keeps them from it (starved of processor time, frozen, asleep) Triton takes back memory
 that they still write to, and crashes within the next requests. So a server that ran and crashed is
 started again; clients try again meanwhile.
 
-    python _supervisor.py PARENT_PID SHARED_MEMORY_PREFIX COMMAND...
+    python supervisor.py PARENT_PID SHARED_MEMORY_PREFIX COMMAND...
 
 Writes the command's process id as one line to standard output and ends with its exit status.
 """

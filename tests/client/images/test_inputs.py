@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from iq_client.inputs import EXTENSIONS, InputOptions, encode_image, expand
 from PIL import Image
 
 from iq_client.errors import InputError
-from iq_client.inputs import EXTENSIONS, InputOptions, encode_image, expand
 from siamese_nima.preprocessing import load_pixels, to_pixels
 
 

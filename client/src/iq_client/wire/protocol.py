@@ -8,38 +8,34 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
 
-from iq_client.errors import ContractError
-from iq_client.results import ImageError, Score
+from iq_client.errors import ContractError, RequestFailed, ServerCode
+from iq_client.results import VOTES, ImageError, Score
 
 if TYPE_CHECKING:
     from tritonclient.grpc import service_pb2
 
 MODEL_NAME: Final = "nima"
 INFER_METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
-VOTES: Final = 10
 # protobuf refuses messages of 2 GiB; the rest of a request is far below the margin.
 MAX_MESSAGE_BYTES: Final = 2**31 - 2**16
 
 # Name: (datatype, shape behind the batch dimension).
 INPUTS: Final = {"IMAGE": ("BYTES", (1,))}
 OUTPUTS: Final = {
-    "DISTRIBUTION": ("FP32", (VOTES,)),
+    "DISTRIBUTION": ("FP32", (len(VOTES),)),
     "MEAN": ("FP32", (1,)),
     "STD": ("FP32", (1,)),
     "ERROR": ("BYTES", (1,)),
 }
 
-_LENGTH: Final = struct.Struct("<I")
+Metadata: TypeAlias = tuple[tuple[str, str], ...]  # headers of a request
 
+_LENGTH: Final = struct.Struct("<I")
 
 # Field 7, `raw_input_contents`, with a length in front: (7 << 3) | 2.
 _RAW_INPUT_CONTENTS: Final = b"\x3a"
-
-
-class BadResponse(ContractError):  # noqa: N818  an answer, not the state of a connection
-    """A response that does not hold what the contract says, for the request it belongs to."""
 
 
 def encode_request(images: Sequence[bytes], request_id: str) -> bytes:
@@ -82,24 +78,24 @@ def decode_response(
         One score per source, in the same order.
 
     Raises:
-        BadResponse: A tensor is missing or has another datatype, shape or size than the contract
-            says, or an image has neither a score nor an error.
+        RequestFailed: `BAD_RESPONSE`: a tensor is missing or has another datatype, shape or size
+            than the contract says, or an image has neither a score nor an error.
     """
     count = len(sources)
     raw = _raw_outputs(response, count)
-    distributions = struct.unpack(f"<{VOTES * count}f", raw["DISTRIBUTION"])
+    votes = len(VOTES)
+    distributions = struct.unpack(f"<{votes * count}f", raw["DISTRIBUTION"])
     means = struct.unpack(f"<{count}f", raw["MEAN"])
     stds = struct.unpack(f"<{count}f", raw["STD"])
     errors = _split_bytes(raw["ERROR"], count)
     scores = []
     for i, source in enumerate(sources):
         if errors[i]:
-            code, _, text = errors[i].decode("utf-8", "replace").partition(": ")
-            scores.append(Score.failed(source, ImageError(code, text)))
+            scores.append(Score.failed(source, _image_error(errors[i].decode("utf-8", "replace"))))
             continue
-        distribution = distributions[VOTES * i : VOTES * (i + 1)]
+        distribution = distributions[votes * i : votes * (i + 1)]
         if not all(map(math.isfinite, (means[i], stds[i], *distribution))):
-            raise BadResponse(f"{source} came back with neither a score nor an error")
+            raise _bad_response(f"{source} came back with neither a score nor an error")
         scores.append(Score(source, means[i], stds[i], distribution))
     return scores
 
@@ -108,7 +104,7 @@ def check_contract(metadata: service_pb2.ModelMetadataResponse) -> None:
     """Holds a model's tensors against the contract.
 
     Args:
-        metadata: What the server says of the model.
+        metadata: The server's description of the model.
 
     Raises:
         ContractError: They differ; the message lists every difference.
@@ -123,6 +119,19 @@ def check_contract(metadata: service_pb2.ModelMetadataResponse) -> None:
             f"{'; '.join(differences)}. Client and model repository are of different versions: "
             f"upgrade the older one."
         )
+
+
+def _image_error(text: str) -> ImageError:
+    """The server's word on one image, `CODE: message`."""
+    code, _, message = text.partition(": ")
+    for known in get_args(ServerCode):
+        if code == known:
+            return ImageError(known, message)
+    return ImageError("BAD_RESPONSE", f"the server gives an error of a code unknown here: {text}")
+
+
+def _bad_response(message: str) -> RequestFailed:
+    return RequestFailed("BAD_RESPONSE", message)
 
 
 def _differences(
@@ -157,22 +166,22 @@ def _varint(number: int) -> bytes:
 def _raw_outputs(response: service_pb2.ModelInferResponse, count: int) -> dict[str, bytes]:
     raw = {}
     if len(response.outputs) != len(response.raw_output_contents):
-        raise BadResponse("the response has another number of tensors than of contents")
+        raise _bad_response("the response has another number of tensors than of contents")
     for tensor, content in zip(response.outputs, response.raw_output_contents, strict=True):
         if tensor.name not in OUTPUTS:
             continue
         datatype, shape = OUTPUTS[tensor.name]
         if tensor.datatype != datatype or tuple(tensor.shape) != (count, *shape):
-            raise BadResponse(
+            raise _bad_response(
                 f"{tensor.name} came back as {tensor.datatype} {list(tensor.shape)} instead of "
                 f"{datatype} {[count, *shape]}"
             )
         if datatype == "FP32" and len(content) != 4 * count * shape[0]:
-            raise BadResponse(f"{tensor.name} came back with {len(content)} bytes")
+            raise _bad_response(f"{tensor.name} came back with {len(content)} bytes")
         raw[tensor.name] = content
     missing = OUTPUTS.keys() - raw.keys()
     if missing:
-        raise BadResponse(f"{', '.join(sorted(missing))} did not come back")
+        raise _bad_response(f"{', '.join(sorted(missing))} did not come back")
     return raw
 
 
@@ -182,11 +191,11 @@ def _split_bytes(content: bytes, count: int) -> list[bytes]:
     offset = 0
     for _ in range(count):
         if offset + _LENGTH.size > len(content):
-            raise BadResponse("ERROR came back cut off")
+            raise _bad_response("ERROR came back cut off")
         (length,) = _LENGTH.unpack_from(content, offset)
         offset += _LENGTH.size
         elements.append(content[offset : offset + length])
         offset += length
     if offset != len(content):
-        raise BadResponse("ERROR came back with another size than its elements have")
+        raise _bad_response("ERROR came back with another size than its elements have")
     return elements

@@ -10,8 +10,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
-from iq_client.protocol import INFER_METHOD
-from iq_client.transport import Metadata
+from iq_client.wire.protocol import INFER_METHOD, Metadata
 
 try:
     from opentelemetry import propagate, trace
@@ -33,7 +32,7 @@ class CallTrace:
         """The span of one request with all its tries.
 
         Args:
-            images: How many images are in it.
+            images: Count of the images in it.
             size: Its bytes.
 
         Yields:
@@ -61,7 +60,7 @@ class CallTrace:
         """Ends the span of the call.
 
         Args:
-            images: How many images were submitted in it.
+            images: Count of the images submitted in it.
         """
         self._span.set_attribute("iq.images", images)
         self._span.end()
