@@ -2,7 +2,7 @@
 
     python scripts/cli_reference.py docs/cli.md
 
-What stands above the marker in that file is kept.
+The part of that file above the marker is kept.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ import click
 from iq_client.cli import cli
 from iq_client.cli.sections import OWN, sections
 
-MARKER = (
-    "<!-- From here on written by scripts/cli_reference.py: change the code instead. -->"
-)
+MARKER = "<!-- From here on written by scripts/cli_reference.py: change the code instead. -->"
 
 
 def reference() -> str:

@@ -1,4 +1,8 @@
-"""Scores and ranks photos by quality on a Triton server."""
+"""Scores and ranks photos by quality on a Triton server.
+
+Public are the names exported here, `iq_client.errors`, `iq_client.groups` and `iq_client.gallery`.
+All other modules are the package's own and may change from one version to the next.
+"""
 
 from iq_client.aio import AsyncClient
 from iq_client.client import Client

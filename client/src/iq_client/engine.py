@@ -27,7 +27,7 @@ from iq_client.wire.transport import CONTROL_SECONDS, Transport
 if TYPE_CHECKING:
     from iq_client.wire.tracing import CallTrace
 
-READ_AHEAD: Final = 2  # chunks that are read while all requests are in flight
+_READ_AHEAD: Final = 2  # chunks that are read while all requests are in flight
 
 
 class Engine:
@@ -59,7 +59,7 @@ class Engine:
         self._prepare = prepare
         self._start_trace = start_trace
         self._max_request_bytes = max_request_bytes
-        self._pool = ThreadPoolExecutor(limit.maximum + READ_AHEAD, thread_name_prefix="iq-client")
+        self._pool = ThreadPoolExecutor(limit.maximum + _READ_AHEAD, thread_name_prefix="iq-client")
         self._calls: set[Pending] = set()
         self._connecting = threading.Lock()
         self._connected = False
@@ -67,7 +67,7 @@ class Engine:
     @property
     def window(self) -> int:
         """Chunks of a call that are worked on at once, at the moment."""
-        return self._limit.width + READ_AHEAD
+        return self._limit.width + _READ_AHEAD
 
     def connect(self) -> None:
         """Makes sure, once, that batches can be scored, and of which size.

@@ -28,9 +28,10 @@ class BaseClient:
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        if cls.__init__ is BaseClient.__init__:  # type: ignore[misc]
+        if cls.__init__ is BaseClient.__init__:
             # Python reports a mistyped option with the function's name: that of the class in use.
-            cls.__init__ = _renamed(BaseClient.__init__, f"{cls.__name__}.__init__")
+            renamed = _renamed(BaseClient.__init__, f"{cls.__name__}.__init__")
+            cls.__init__ = renamed  # type: ignore[method-assign]
 
     def __init__(
         self,
@@ -112,18 +113,20 @@ class BaseClient:
         self._input_options = InputOptions(
             allow_urls=allow_urls, max_url_bytes=max_url_bytes, array_encoding=array_encoding
         )
-        self._transport: Transport = transport or GrpcTransport(
-            self._urls,
-            limit=limit,
-            retry=retry,
-            timeout=timeout,
-            tls=tls,
-            headers=headers or {},
-            compression=compression,
-            keepalive=keepalive,
-        )
+        if transport is None:
+            transport = GrpcTransport(
+                self._urls,
+                limit=limit,
+                retry=retry,
+                timeout=timeout,
+                tls=tls,
+                headers=headers or {},
+                compression=compression,
+                keepalive=keepalive,
+            )
+        self._transport = transport
         self._engine = Engine(
-            self._transport,
+            transport,
             limit=limit,
             batch_size=batch_size,
             max_request_bytes=max_request_bytes,
@@ -140,7 +143,7 @@ class BaseClient:
 def _addresses(url: str | Sequence[str] | None, transport: Transport | None) -> list[str]:
     if transport is not None:
         if url is not None:
-            raise ValueError("a URL and a transport were given: one of them says where scores come")
+            raise ValueError("a URL and a transport were given: give the one that scores come from")
         return []
     if url is None:
         url = os.environ.get(URL_VARIABLE, "").split() or DEFAULT_URL

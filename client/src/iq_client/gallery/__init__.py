@@ -108,7 +108,9 @@ def _flat(
         groups.extend([number if len(members) > 1 else None] * len(members))
     keys = {item.key for item in items if isinstance(item, Group)}
     if len(keys) > 1:
-        raise ValueError(f"groups of one page are ordered by one key, not by {', '.join(keys)}")
+        raise ValueError(
+            f"groups of one page are ordered by one key, not by {', '.join(sorted(keys))}"
+        )
     for key in keys:
         value = KEYS[key]
         best_first = sorted(
