@@ -1,23 +1,23 @@
+"""The page: names, ranks and pictures in one file."""
+
+from __future__ import annotations
+
 import base64
 import io
 import json
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image
 
 from iq_client.gallery import write_gallery
-from iq_client.gallery.thumbnails import (
-    LEAST_BYTES,
-    MOST_BYTES,
-    PAGE_BYTES,
-    bytes_per_thumbnail,
-    thumbnail,
-)
-from iq_client.results import Group, ImageError, RankedImage, Score
+from iq_client.groups import Fingerprint, group_images
+from iq_client.results import Group, ImageError, RankedImage, RankKey, Score
 
 HOSTILE = [
     "</script><script>document.title='owned'</script>.jpg",
@@ -32,55 +32,52 @@ HOSTILE = [
 ]
 
 
-def scored(source, mean=5.0):
-    return Score(source, mean, 1.5, tuple(np.full(10, 0.1)))
+def scored(source: str, mean: float = 5.0, std: float = 1.5) -> Score:
+    return Score(source, mean, std, tuple(np.full(10, 0.1)))
 
 
-def ranking(*sources):
+def ranking(*sources: str) -> list[RankedImage]:
     return [RankedImage(rank, scored(source)) for rank, source in enumerate(sources, start=1)]
 
 
 class Scripts(HTMLParser):
     """The text of every script element, as an HTML parser sees it."""
 
-    def __init__(self, page):
+    def __init__(self, page: str) -> None:
         super().__init__()
-        self.found = []
-        self.tags = []
+        self.found: list[tuple[dict[str, str | None], str]] = []
+        self.tags: list[str] = []
         self.feed(page)
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         if tag == "script":
-            self.found.append((dict(attributes), ""))
+            self.found.append((dict(attrs), ""))
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         if self.tags and self.tags[-1] == "script" and self.found:
             attributes, text = self.found[-1]
             self.found[-1] = (attributes, text + data)
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         self.tags.append(f"/{tag}")
 
 
-def scripts(path):
+def scripts(path: Path) -> list[tuple[dict[str, str | None], str]]:
     return Scripts(path.read_text(encoding="utf-8")).found
 
 
-def photos(path):
-    return json.loads(scripts(path)[0][1])["photos"]
+def photos(path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(scripts(path)[0][1])["photos"]
+    return found
 
 
-def decoded(small):
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(small.data_uri.split(",")[1]))))
-
-
-def photo_file(path, size=(300, 200), color="teal", **options):
-    Image.new("RGB", size, color).save(path, **options)
+def photo_file(path: Path, size: tuple[int, int] = (300, 200), **options: Any) -> str:
+    Image.new("RGB", size, "teal").save(path, **options)
     return str(path)
 
 
-def test_the_page_holds_every_photo_and_its_thumbnail(tmp_path):
+def test_the_page_holds_every_photo_and_its_thumbnail(tmp_path: Path) -> None:
     names = [photo_file(tmp_path / f"{index}.png") for index in range(70)]
     failed = RankedImage(None, Score.failed("gone.jpg", ImageError("NOT_FOUND", "no such file")))
     write_gallery(tmp_path / "out.html", [*ranking(*names), failed])
@@ -104,7 +101,7 @@ def test_the_page_holds_every_photo_and_its_thumbnail(tmp_path):
     assert (small.format, small.size) == ("WEBP", (300, 200))
 
 
-def test_nothing_outside_the_page_is_referred_to(tmp_path):
+def test_nothing_outside_the_page_is_referred_to(tmp_path: Path) -> None:
     write_gallery(tmp_path / "out.html", ranking(photo_file(tmp_path / "a.jpg")))
     page = (tmp_path / "out.html").read_text()
     assert "http:" not in page.replace("http://www.w3.org/2000/svg", "")
@@ -114,7 +111,9 @@ def test_nothing_outside_the_page_is_referred_to(tmp_path):
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.one_of(st.text(st.characters(), max_size=30), st.sampled_from(HOSTILE))))
-def test_names_never_become_markup(tmp_path_factory, names):
+def test_names_never_become_markup(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str]
+) -> None:
     out = tmp_path_factory.mktemp("gallery") / "out.html"
     write_gallery(out, ranking(*names), title="".join(names[:1]))
     found = scripts(out)
@@ -125,7 +124,7 @@ def test_names_never_become_markup(tmp_path_factory, names):
     assert len(found) == len(scripts(plain))
 
 
-def test_groups_are_ranked_over_all_their_members(tmp_path):
+def test_groups_are_ranked_over_all_their_members(tmp_path: Path) -> None:
     groups = [
         Group((RankedImage(1, scored("a", 8.0)), RankedImage(2, scored("b", 4.0)))),
         Group((RankedImage(1, scored("c", 6.0)),)),
@@ -139,18 +138,34 @@ def test_groups_are_ranked_over_all_their_members(tmp_path):
     ]
 
 
-def test_an_empty_ranking_is_a_page(tmp_path):
+def test_groups_are_ranked_by_the_key_that_they_were_made_with(tmp_path: Path) -> None:
+    disputed, agreed = scored("disputed", 6.0, 3.0), scored("agreed", 5.0, 1.0)
+    unread = [Fingerprint(None, None)] * 2
+    groups = group_images([disputed, agreed], unread, key="lower_bound")
+    assert [group.best.score.source for group in groups] == ["agreed", "disputed"]
+    write_gallery(tmp_path / "out.html", groups)
+    page = photos(tmp_path / "out.html")
+    assert [(photo["name"], photo["rank"]) for photo in page] == [("agreed", 1), ("disputed", 2)]
+
+
+def test_groups_of_different_keys_have_no_common_rank(tmp_path: Path) -> None:
+    groups = [Group((RankedImage(1, scored("a")),), key) for key in get_args(RankKey)]
+    with pytest.raises(ValueError, match="lower_bound"):
+        write_gallery(tmp_path / "out.html", groups)
+
+
+def test_an_empty_ranking_is_a_page(tmp_path: Path) -> None:
     write_gallery(tmp_path / "out.html", [])
     assert photos(tmp_path / "out.html") == []
 
 
-def test_on_photo_is_told_of_each_one(tmp_path):
-    seen = []
+def test_on_photo_is_told_of_each_one(tmp_path: Path) -> None:
+    seen: list[int] = []
     write_gallery(tmp_path / "out.html", ranking("x", "y"), on_photo=lambda: seen.append(1))
     assert len(seen) == 2
 
 
-def test_images_without_files_come_from_the_caller(tmp_path):
+def test_images_without_files_come_from_the_caller(tmp_path: Path) -> None:
     write_gallery(
         tmp_path / "out.html",
         ranking("image[0]"),
@@ -159,70 +174,7 @@ def test_images_without_files_come_from_the_caller(tmp_path):
     assert photos(tmp_path / "out.html")[0]["size"] == [40, 20]
 
 
-# What limits a thumbnail is its bytes; noise is the worst that can be asked of it.
-@pytest.mark.parametrize("max_bytes", [LEAST_BYTES, 8_000, MOST_BYTES])
-@pytest.mark.parametrize("size", [(1600, 1200), (1200, 1600), (3000, 20), (1, 1)])
-def test_a_thumbnail_keeps_to_its_bytes(size, max_bytes):
-    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    small = thumbnail(Image.fromarray(noise), max_bytes)
-    data = base64.b64decode(small.data_uri.removeprefix("data:image/webp;base64,"))
-    assert len(data) <= max_bytes
-    assert small.width <= size[0]
-    assert small.height <= size[1]
-
-
-@pytest.mark.parametrize("photos_on_page", [0, 1, 100, 5_000, 16_000])
-def test_all_thumbnails_together_keep_to_the_limit_of_the_page(photos_on_page):
-    assert bytes_per_thumbnail(photos_on_page) * photos_on_page <= PAGE_BYTES
-    assert LEAST_BYTES <= bytes_per_thumbnail(photos_on_page) <= MOST_BYTES
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
-def test_every_mode_gives_a_thumbnail(mode):
-    grey = Image.linear_gradient("L")
-    image = (
-        Image.fromarray(np.asarray(grey, np.uint16) * 257)
-        if mode == "I;16"
-        else grey.convert("RGB").convert(mode)
-        if mode != "I"
-        else Image.fromarray(np.asarray(grey, np.int32) * 257)
-    )
-    assert image.mode == mode
-    assert thumbnail(image, 8_000).width > 0
-
-
-def test_a_16_bit_image_is_not_clipped():
-    levels = np.linspace(0, 65535, 256, dtype=np.uint16)[None].repeat(64, axis=0)
-    small = thumbnail(Image.fromarray(levels), 8_000)
-    assert 100 < decoded(small).mean() < 155
-
-
-def test_a_rotated_photo_is_upright(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    photo_file(tmp_path / "a.jpg", (300, 200), exif=exif)
-    with Image.open(tmp_path / "a.jpg") as image:
-        small = thumbnail(image, 8_000)
-    assert small.height > small.width
-
-
-def test_transparency_lies_on_white():
-    small = thumbnail(Image.new("RGBA", (20, 20), (0, 0, 0, 0)), 8_000)
-    assert decoded(small).min() >= 250
-
-
-@pytest.mark.parametrize(
-    "profile",
-    [ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), b"not a profile"],
-)
-def test_colour_profiles_good_and_broken(tmp_path, profile):
-    path = photo_file(tmp_path / "a.jpg", icc_profile=profile)
-    with Image.open(path) as image:
-        small = thumbnail(image, 8_000)
-    assert np.allclose(decoded(small).mean((0, 1)), (0, 128, 128), atol=6)  # still teal
-
-
-def test_a_broken_photo_is_shown_without_a_picture(tmp_path):
+def test_a_broken_photo_is_shown_without_a_picture(tmp_path: Path) -> None:
     path = tmp_path / "broken.jpg"
     photo_file(path)
     path.write_bytes(path.read_bytes()[:300])

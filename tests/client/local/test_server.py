@@ -14,10 +14,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from iq_client._supervisor import PROVEN_SECONDS
+from tests.client.faulty import PATIENT
 
 from iq_client import Client, LocalServer, LocalServerError
-from iq_client import local as local_module
+from iq_client.local import server as server_module
+
+STARTUP = 300.0  # seconds: no machine is that slow
 
 
 def children_of(pid: int) -> set[int]:
@@ -33,7 +35,7 @@ def children_of(pid: int) -> set[int]:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that ended and was not waited for does not."""
+    """True for a process that runs; one that ended and was not waited for does not."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -41,16 +43,14 @@ def alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
-def gone(pids: set[int], seconds: float = 20.0) -> set[int]:
-    """Waits for processes to end and returns those that did not."""
-    end = time.monotonic() + seconds
-    while (left := {pid for pid in pids if alive(pid)}) and time.monotonic() < end:
-        time.sleep(0.05)
-    return left
+def wait_until_gone(pids: set[int]) -> None:
+    """Waits for processes to end; those that stay behind would hold up the test for ever."""
+    while any(map(alive, pids)):
+        time.sleep(0.02)
 
 
 def test_ends_with_the_block_and_keeps_its_address(stub_repository: Path) -> None:
-    server = LocalServer(stub_repository)
+    server = LocalServer(stub_repository, startup_timeout=STARTUP)
     with pytest.raises(LocalServerError, match="start"):
         _ = server.url
     with server:
@@ -60,7 +60,7 @@ def test_ends_with_the_block_and_keeps_its_address(stub_repository: Path) -> Non
         with Client(url) as client:
             assert client.score_images(b"abc")[0].ok
         folder = server.log_path.parent
-    assert not gone(processes)
+    wait_until_gone(processes)
     assert not folder.exists()
     with pytest.raises(LocalServerError):
         _ = server.pid
@@ -82,16 +82,19 @@ def test_listens_on_this_machine_only(stub_server: LocalServer) -> None:
 
 
 def test_an_exception_in_the_block_ends_it(stub_repository: Path) -> None:
-    with pytest.raises(ZeroDivisionError), LocalServer(stub_repository) as server:
+    with (
+        pytest.raises(ZeroDivisionError),
+        LocalServer(stub_repository, startup_timeout=STARTUP) as server,
+    ):
         pid = server.pid
         raise ZeroDivisionError
-    assert not gone({pid})
+    wait_until_gone({pid})
 
 
 SCRIPT = """
 import sys, time
 from iq_client import LocalServer
-server = LocalServer(sys.argv[1]).start()
+server = LocalServer(sys.argv[1], startup_timeout=300).start()
 print(server.pid, server.log_path, flush=True)
 {then}
 """
@@ -126,18 +129,20 @@ def test_ends_when_its_parent_is_killed(stub_repository: Path, number: signal.Si
     before = shared_memory()
     script, processes, _ = start_script(stub_repository, "time.sleep(600)")
     script.send_signal(number)
-    script.wait(20)
-    assert not gone(processes)
+    script.wait()
+    wait_until_gone(processes)
     assert shared_memory() <= before
 
 
 def test_outlives_the_thread_that_started_it(stub_repository: Path) -> None:
-    server = LocalServer(stub_repository)
+    server = LocalServer(stub_repository, startup_timeout=STARTUP)
     thread = threading.Thread(target=server.start)
     thread.start()
+    task = Path(f"/proc/self/task/{thread.native_id}")
     thread.join()
     try:
-        time.sleep(1.0)
+        while task.exists():  # Python is done with a thread before the system is
+            time.sleep(0.02)
         with Client(server.url) as client:
             assert client.score_images(b"abc")[0].ok
     finally:
@@ -148,25 +153,25 @@ def test_ends_with_an_interpreter_that_forgets_it(stub_repository: Path) -> None
     script, processes, log = start_script(stub_repository, "sys.stdin.readline()")
     assert script.stdin is not None
     script.stdin.close()
-    assert script.wait(20) == 0
-    assert not gone(processes)
+    assert script.wait() == 0
+    wait_until_gone(processes)
     assert not log.exists()
 
 
 def test_ends_when_even_the_supervisor_is_killed(stub_repository: Path) -> None:
-    with LocalServer(stub_repository) as server:
+    with LocalServer(stub_repository, startup_timeout=STARTUP) as server:
         pids = {server.pid} | children_of(server.pid)
         supervisor = int(Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()[1])
         os.kill(supervisor, signal.SIGKILL)
-        assert not gone(pids)
+        wait_until_gone(pids)
         assert not server.running
 
 
 def test_a_server_that_dies_can_be_started_again(stub_repository: Path) -> None:
-    with LocalServer(stub_repository) as server:
+    with LocalServer(stub_repository, startup_timeout=STARTUP) as server:
         url, pid = server.url, server.pid
         os.kill(pid, signal.SIGKILL)
-        assert not gone({pid})
+        wait_until_gone({pid})
         server.wait()
         assert not server.running
         server.start()
@@ -175,40 +180,26 @@ def test_a_server_that_dies_can_be_started_again(stub_repository: Path) -> None:
             assert client.score_images(b"abc")[0].ok
 
 
-def test_a_server_that_ran_and_crashes_is_started_again(
-    stub_repository: Path, tmp_path: Path
-) -> None:
+def test_a_server_that_crashes_is_started_again(stub_repository: Path, tmp_path: Path) -> None:
     log = tmp_path / "server.log"
-    with LocalServer(stub_repository, log_file=log) as server, Client(server.url) as client:
+    server = LocalServer(stub_repository, log_file=log, startup_timeout=STARTUP)
+    with server, Client(server.url, retry=PATIENT) as client:
         assert client.score_images(b"abc")[0].ok
         first = server.pid
-        time.sleep(PROVEN_SECONDS)
         os.kill(first, signal.SIGSEGV)
-        assert not gone({first})
+        wait_until_gone({first})
         assert client.score_images(b"abc")[0].ok  # asks again until the server is back
         assert server.pid != first
         assert "is started again" in log.read_text()
         pids = {server.pid} | children_of(server.pid)
-    assert not gone(pids)
-
-
-def test_a_server_that_crashes_at_once_twice_stays_down(stub_repository: Path) -> None:
-    with LocalServer(stub_repository) as server:
-        first = server.pid
-        os.kill(first, signal.SIGSEGV)
-        deadline = time.monotonic() + 30
-        while server.pid == first and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert server.pid != first
-        os.kill(server.pid, signal.SIGSEGV)
-        assert server.wait() in (128 + signal.SIGSEGV, 128 + signal.SIGABRT)
+    wait_until_gone(pids)
 
 
 def test_stops_gently(stub_repository: Path) -> None:
-    with LocalServer(stub_repository) as server:
+    with LocalServer(stub_repository, startup_timeout=STARTUP) as server:
         pid = server.pid
         server.stop(drain=True)
-        assert not gone({pid}, 1.0)
+        assert not alive(pid)
 
 
 def test_a_model_that_does_not_load_is_explained(stub_repository: Path, tmp_path: Path) -> None:
@@ -225,32 +216,31 @@ def test_a_taken_port_is_explained(stub_repository: Path, stub_server: LocalServ
         LocalServer(stub_repository, grpc_port=port).start()
 
 
-def test_metrics_and_http_and_a_log_file_on_wish(stub_repository: Path, tmp_path: Path) -> None:
-    log = tmp_path / "server.log"
-    log.write_text("Started GRPCInferenceService at an earlier time\n")
-    with LocalServer(stub_repository, http_port=0, metrics_port=0, log_file=log) as server:
-        with urllib.request.urlopen(server.metrics_url, timeout=10) as answer:
-            assert b"nv_inference_count" in answer.read()
-        with urllib.request.urlopen(f"http://{server.http_url}/v2/health/ready") as answer:
-            assert answer.status == 200
-    assert "tritonserver" in log.read_text()
-
-
-def test_ready_means_that_every_port_accepts(
-    stub_repository: Path, monkeypatch: pytest.MonkeyPatch
+def test_metrics_and_http_and_a_log_file_on_wish(
+    stub_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    accepts = local_module._accepts
+    accepts = server_module._accepts
     asked: list[int] = []
 
     def late(host: str, port: int) -> bool:
         asked.append(port)
         return len(asked) > 3 and accepts(host, port)
 
-    monkeypatch.setattr(local_module, "_accepts", late)
-    with LocalServer(stub_repository, http_port=0, metrics_port=0) as server:
+    monkeypatch.setattr(server_module, "_accepts", late)
+    log = tmp_path / "server.log"
+    log.write_text("Started GRPCInferenceService at an earlier time\n")
+    with LocalServer(
+        stub_repository, http_port=0, metrics_port=0, log_file=log, startup_timeout=STARTUP
+    ) as server:
+        # Ready means that every port accepts.
         ports = {int(url.rpartition(":")[2]) for url in (server.url, server.http_url)}
-    assert len(asked) > 3
-    assert ports < set(asked)
+        assert len(asked) > 3
+        assert ports < set(asked)
+        with urllib.request.urlopen(server.metrics_url) as answer:
+            assert b"nv_inference_count" in answer.read()
+        with urllib.request.urlopen(f"http://{server.http_url}/v2/health/ready") as answer:
+            assert answer.status == 200
+    assert "tritonserver" in log.read_text()
 
 
 def test_http_is_off_by_itself(stub_server: LocalServer) -> None:
@@ -258,31 +248,7 @@ def test_http_is_off_by_itself(stub_server: LocalServer) -> None:
         _ = stub_server.http_url
 
 
-def test_where_the_repository_is(
-    stub_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("IQ_MODEL_REPOSITORY", raising=False)
-    with pytest.raises(LocalServerError, match="IQ_MODEL_REPOSITORY"):
-        LocalServer()
-    with pytest.raises(LocalServerError, match="nowhere"):
-        LocalServer(tmp_path / "nowhere")
-    (tmp_path / "model_repository").symlink_to(stub_repository)
-    assert LocalServer().model_repository == stub_repository.resolve()
-    (tmp_path / "model_repository").unlink()
-    monkeypatch.setenv("IQ_MODEL_REPOSITORY", str(stub_repository))
-    assert LocalServer().model_repository == stub_repository.resolve()
-
-
-def test_a_missing_wheel_is_explained(
-    stub_repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(LocalServerError, match=r"pip install 'iq-client\[local\]'"):
-        LocalServer(stub_repository)
-
-
 def test_free_ports_differ_while_both_are_open() -> None:
     with socket.socket() as first:
         first.bind(("127.0.0.1", 0))
-        assert local_module._free_port("127.0.0.1") != first.getsockname()[1]
+        assert server_module._free_port("127.0.0.1") != first.getsockname()[1]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import grpc
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from tests.client.faulty import FaultyServer, abort
 
 from iq_client import Client, LocalServer, RetryPolicy
 
@@ -43,13 +45,10 @@ def test_requests_are_below_their_call(
         assert span.status.is_ok or span.status.is_unset
 
 
-def test_a_request_that_fails_says_so(stub_repository: str, exporter: InMemorySpanExporter) -> None:
+def test_a_request_that_fails_says_so(faulty: FaultyServer, exporter: InMemorySpanExporter) -> None:
     exporter.clear()
-    once = RetryPolicy(attempts=1)
-    server = LocalServer(stub_repository)
-    with server, Client(server.url, retry=once, tracing=True) as client:
-        client.score_images(b"x")
-        server.stop()
+    faulty.fault = abort(grpc.StatusCode.UNAVAILABLE)
+    with Client(faulty.url, retry=RetryPolicy(attempts=1), tracing=True) as client:
         (score,) = client.score_images(b"x")
     assert score.error is not None and score.error.code == "UNAVAILABLE"
     last = [span for span in exporter.get_finished_spans() if span.name.endswith("ModelInfer")][-1]
