@@ -14,8 +14,7 @@ import pytest
 import tritonclient.grpc as triton
 from PIL import Image
 
-from iq_client.errors import LocalServerError
-from iq_client.local import LocalServer
+from iq_client import LocalServer, LocalServerError
 
 pytest.importorskip("nvidia.nvimgcodec", reason="needs nvidia-nvimgcodec-cu13")
 

@@ -18,7 +18,7 @@ import pytest
 import tritonclient.grpc as triton
 from PIL import Image
 
-from iq_client.local import LocalServer
+from iq_client import LocalServer
 
 REQUESTS = 60
 PREFERRED = {8, 16, 32}

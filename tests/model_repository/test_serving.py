@@ -16,7 +16,7 @@ import pytest
 import tritonclient.grpc as triton
 from PIL import Image
 
-from iq_client.local import LocalServer
+from iq_client import LocalServer
 from iq_tools.onnx_runner import OnnxTower
 from iq_serving.preprocessing import load_pixels
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import tritonclient.grpc as triton
 
-from iq_client.errors import LocalServerError
-from iq_client.local import LocalServer
+from iq_client import LocalServer, LocalServerError
 
 FIRST_IMPORT = "import io\n"
 

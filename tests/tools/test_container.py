@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from iq_client.local import MALLOC_THRESHOLDS, LocalServer
+from iq_client import LocalServer
+from iq_client.local.server import MALLOC_THRESHOLDS
 from iq_serving import machine
 from iq_serving.counter import METRIC, ImageCounter
 from iq_serving.gpu_pixels import GPU_PACKAGES

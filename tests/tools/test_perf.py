@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from iq_client.local import LocalServer
+from iq_client import LocalServer
 from iq_serving.contract import ContractError
 from iq_tools.cli import main
 from iq_tools.perf import (

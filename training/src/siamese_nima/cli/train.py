@@ -32,7 +32,9 @@ def train(
 ) -> None:
     """Train a tower on votes and on pairs, as CONFIG says."""
     with loading_tensorflow():
-        from siamese_nima.train.run import TrainConfig, summary, train
+        from siamese_nima.train.config import TrainConfig
+        from siamese_nima.train.logs import summary
+        from siamese_nima.train.run import train
 
     asked = {
         "cache_features=true": cache_features,

@@ -32,13 +32,6 @@ class WeightFile:
     image_size: tuple[int, int] | None = None
 
 
-def cache_folder() -> Path:
-    """Folder that `iq-tools weights fetch` puts published weights into, see docs/weights.md."""
-    configured = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    root = configured if configured.is_absolute() else Path.home() / ".cache"
-    return root / "siamese-nima" / "weights"
-
-
 def find_weights(name: str | Path) -> WeightFile:
     """Finds a weight file; nothing is downloaded.
 
