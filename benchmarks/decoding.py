@@ -23,7 +23,7 @@ from PIL import Image
 from serving import REPOSITORY, chosen_paths
 
 from iq_tools.contract import MEAN, ONNX_FILE, TOWER_FILE, TOWER_MODEL, VERSION, Tower
-from iq_tools.onnx_runner import OnnxTower
+from iq_tools.graph.runner import OnnxTower
 from iq_tools.serving.processor import keep_freed_memory
 from siamese_nima.preprocessing import INTERPOLATIONS, load_pixels
 

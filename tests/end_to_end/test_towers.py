@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from iq_client import Client, LocalServer
 from iq_tools.cli import main
-from iq_tools.onnx_export import read_tower
-from iq_tools.onnx_runner import OnnxTower
+from iq_tools.graph.tower import read_tower
+from iq_tools.graph.runner import OnnxTower
 from siamese_nima.preprocessing import load_pixels
 from siamese_nima.towers import TOWERS
 

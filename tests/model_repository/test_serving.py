@@ -18,7 +18,7 @@ import tritonclient.grpc as triton
 from PIL import Image
 
 from iq_client.local import LocalServer
-from iq_tools.onnx_runner import OnnxTower
+from iq_tools.graph.runner import OnnxTower
 from siamese_nima.preprocessing import load_pixels
 
 OUTPUTS = ("DISTRIBUTION", "MEAN", "STD", "ERROR")

@@ -72,7 +72,7 @@ def saved_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def onnx_file(saved_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from iq_tools.onnx_export import convert
+    from iq_tools.graph.convert import convert
 
     output = tmp_path_factory.mktemp("onnx") / "model.onnx"
     convert(saved_model, output)

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from iq_tools.cli import main
-from iq_tools.onnx_export import read_tower
+from iq_tools.graph.tower import read_tower
 
 
 @pytest.fixture

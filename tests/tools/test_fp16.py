@@ -9,8 +9,8 @@ import pytest
 from onnx import TensorProto, numpy_helper, shape_inference
 
 from iq_tools.contract import ContractError
-from iq_tools.fp16 import to_fp16
-from iq_tools.onnx_runner import OnnxTower
+from iq_tools.graph.fp16 import to_fp16
+from iq_tools.graph.runner import OnnxTower
 
 
 def test_inputs_and_outputs_stay_as_they_are(onnx_file: Path) -> None:

@@ -15,10 +15,10 @@ from click.testing import CliRunner, Result
 from iq_tools import gpu_check
 from iq_tools.cli import main
 from iq_tools.contract import ContractError
-from iq_tools.onnx_export import read_tower
-from iq_tools.plan import describe_gpu
+from iq_tools.graph.tower import read_tower
+from iq_tools.tensorrt.plan import describe_gpu
 from iq_tools.repository import write_repository
-from iq_tools.timing import rate
+from iq_tools.measure.timing import rate
 
 FAKE_TRTEXEC = Path(__file__).with_name("fake_trtexec.py")
 

@@ -21,7 +21,7 @@ from iq_client import Client, LocalServer, LocalServerError
 from iq_tools import int8
 from iq_tools.cli import main
 from iq_tools.contract import INT8_FILE, PRECISIONS, ContractError, Tower
-from iq_tools.onnx_runner import OnnxTower
+from iq_tools.graph.runner import OnnxTower
 from iq_tools.repository import CpuPrecision, repository_files, write_repository
 from iq_tools.serving.processor import has_bf16
 
@@ -65,7 +65,7 @@ def repository(
 
 @pytest.fixture(scope="module")
 def description_size(onnx_file: Path) -> tuple[int, int]:
-    from iq_tools.onnx_export import read_tower
+    from iq_tools.graph.tower import read_tower
 
     return read_tower(onnx_file).image_size
 

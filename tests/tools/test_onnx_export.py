@@ -13,9 +13,9 @@ from click.testing import CliRunner
 
 from iq_tools.cli import main
 from iq_tools.contract import ContractError
-from iq_tools.onnx_export import convert, read_tower
-from iq_tools.onnx_runner import OnnxTower
-from iq_tools.saved_model import open_saved_model
+from iq_tools.graph.convert import convert, read_tower
+from iq_tools.graph.runner import OnnxTower
+from iq_tools.graph.saved_model import open_saved_model
 
 Description = dict[str, Any]
 

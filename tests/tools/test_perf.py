@@ -12,7 +12,7 @@ from PIL import Image
 from iq_client.local import LocalServer
 from iq_tools.cli import main
 from iq_tools.contract import ContractError
-from iq_tools.perf import (
+from iq_tools.measure.perf import (
     Measurement,
     Split,
     draw,

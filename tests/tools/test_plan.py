@@ -15,14 +15,14 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from iq_tools.builders import find_builder
+from iq_tools.tensorrt.builders import find_builder
 from iq_tools.cli import main
 from iq_tools.contract import ContractError
-from iq_tools.fp16 import to_fp16
-from iq_tools.onnx_export import read_tower
-from iq_tools.parity import mean_drift, require_parity
-from iq_tools.plan import Plan, PlanOptions, count_engine_layers, describe_gpu
-from iq_tools.plan_build import make_plan
+from iq_tools.graph.fp16 import to_fp16
+from iq_tools.graph.tower import read_tower
+from iq_tools.graph.parity import mean_drift, require_parity
+from iq_tools.tensorrt.plan import Plan, PlanOptions, count_engine_layers, describe_gpu
+from iq_tools.tensorrt.make import make_plan
 
 pytest.importorskip("tensorrt_rtx", reason="needs the extra iq-tools[rtx]")
 BUILDER = "tensorrt_rtx"
@@ -84,7 +84,7 @@ def test_nothing_is_written_where_scores_move(
     onnx_file: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The real drift of this tower is far below the gate.
-    monkeypatch.setattr("iq_tools.plan_build.mean_drift", lambda *_: 0.031)
+    monkeypatch.setattr("iq_tools.tensorrt.make.mean_drift", lambda *_: 0.031)
     output = tmp_path / "out" / "model.plan"
     with pytest.raises(ContractError, match=r"0\.031 votes"):
         make_plan(onnx_file, output, photos, PlanOptions(), builder=find_builder(BUILDER))
@@ -264,7 +264,7 @@ class _Configuration:
 def test_every_option_reaches_the_python_api(tmp_path: Path) -> None:
     import tensorrt_rtx as trt
 
-    from iq_tools.tensorrt_python import _configure
+    from iq_tools.tensorrt.python_api import _configure
 
     options = PlanOptions(
         workspace_mib=256, version_compatible=True, hardware_compatible=True,
@@ -319,7 +319,7 @@ class _MismatchingCache:
 
 
 def test_a_timing_cache_of_another_gpu_is_replaced_and_told(tmp_path: Path) -> None:
-    from iq_tools.tensorrt_python import _use_timing_cache
+    from iq_tools.tensorrt.python_api import _use_timing_cache
 
     file = tmp_path / "timing.cache"
     file.write_bytes(b"another GPU's")

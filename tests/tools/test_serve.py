@@ -15,10 +15,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from iq_tools.builders import find_builder
+from iq_tools.tensorrt.builders import find_builder
 from iq_tools.cli import main
 from iq_tools.contract import ContractError
-from iq_tools.plan import PlanOptions, describe_gpu
+from iq_tools.tensorrt.plan import PlanOptions, describe_gpu
 from iq_tools.repository import write_repository
 from iq_tools.serve import Start, gpu_decoding_problem, prepare
 

@@ -24,8 +24,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iq_tools.cli import main
-from iq_tools.download import DownloadError, download
-from iq_tools.weights import SOURCES, Source, cache_folder, fetch, find_source
+from iq_tools.weights.download import DownloadError, download
+from iq_tools.weights.published import SOURCES, Source, cache_folder, fetch, find_source
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 CONTENT = SIGNATURE + np.random.default_rng(0).bytes(700_000)

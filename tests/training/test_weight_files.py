@@ -87,8 +87,8 @@ def test_a_damaged_record_is_named(cache: Path, record: str) -> None:
 def test_the_folder_is_the_one_that_is_fetched_into(
     cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from iq_tools.weights import SOURCES, find_source
-    from iq_tools.weights import cache_folder as fetched_into
+    from iq_tools.weights.published import SOURCES, find_source
+    from iq_tools.weights.published import cache_folder as fetched_into
 
     assert cache_folder() == fetched_into() == cache
     for name in SOURCES:
@@ -101,7 +101,7 @@ def test_the_folder_is_the_one_that_is_fetched_into(
 
 
 def test_every_published_tower_is_in_the_registry() -> None:
-    from iq_tools.weights import SOURCES
+    from iq_tools.weights.published import SOURCES
     from siamese_nima.preprocessing import INTERPOLATIONS
 
     for source in SOURCES.values():

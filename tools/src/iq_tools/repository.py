@@ -33,7 +33,7 @@ from iq_tools.contract import (
     pixels,
 )
 from iq_tools.files import write_atomically
-from iq_tools.onnx_export import read_tower
+from iq_tools.graph.tower import read_tower
 from iq_tools.photos import (
     PREPROCESSING_FILE,
     installed_preprocessing,
@@ -126,7 +126,7 @@ def write_repository(
     if precision.name == INT8:
         if precision.calibration is None:
             raise ContractError("int8 takes its scales from real photos: add --calibration FOLDER")
-        from iq_tools.int8 import quantize
+        from iq_tools.graph.int8 import quantize
 
         photos = read_photos(precision.calibration, tower, preprocessing=preprocessing)
         contents[Path(TOWER_MODEL, VERSION, INT8_FILE)] = quantize(onnx_file, photos, report=report)

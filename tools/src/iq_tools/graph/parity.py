@@ -1,4 +1,4 @@
-"""Whether two runtimes score the same photos alike."""
+"""Drift of the mean score between two runtimes, and the gate that bounds it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from iq_tools.contract import MEAN, ContractError
+from iq_tools.contract import MEAN
+from iq_tools.errors import ScoresMovedError
+
+# `DISTRIBUTION` [N,10], `MEAN` [N,1] and `STD` [N,1] by name, fp32.
+Scores = dict[str, npt.NDArray[np.float32]]
 
 # A hundredth of a vote is lost in the spread of people's votes; three change a close order.
 MEAN_TOLERANCE: Final = 0.03
@@ -18,7 +22,7 @@ _BATCH: Final = 16
 class Runner(Protocol):
     """Anything that scores pixels."""
 
-    def score(self, pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
+    def score(self, pixels: npt.NDArray[np.uint8]) -> Scores:
         """Scores uint8 [N,H,W,3]."""
         ...
 
@@ -46,10 +50,10 @@ def require_parity(drift: float, *, what: str, tolerance: float = MEAN_TOLERANCE
     """Refuses an artefact whose scores moved too far.
 
     Raises:
-        ContractError: The drift is beyond the tolerance.
+        ScoresMovedError: The drift is beyond the tolerance.
     """
     if not drift <= tolerance:
-        raise ContractError(
+        raise ScoresMovedError(
             f"{what} moves a mean score by {drift:.3g} votes, more than {tolerance:g}: not "
             f"written. Serve this tower in FP32 (the default configuration)"
         )

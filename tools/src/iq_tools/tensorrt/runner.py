@@ -1,4 +1,4 @@
-"""Runs a TensorRT plan on the GPU, without another library around CUDA."""
+"""A TensorRT plan, run on the GPU without another library around CUDA."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from iq_tools.contract import MASK, PIXELS, TOWER_OUTPUTS, ContractError
-from iq_tools.timing import rate
+from iq_tools.contract import MASK, PIXELS, TOWER_OUTPUTS
+from iq_tools.errors import GpuError, MissingToolError
+from iq_tools.graph.parity import Scores
+from iq_tools.measure.timing import rate
 
 _RUNTIMES: Final = ("libcudart.so", "libcudart.so.13", "libcudart.so.12")
 _HOST_TO_DEVICE: Final = 1
@@ -29,7 +31,7 @@ def _load_cuda() -> ctypes.CDLL:
             return ctypes.CDLL(name)
         except OSError:
             continue
-    raise ContractError(f"none of {', '.join(_RUNTIMES)} can be loaded; install CUDA's runtime")
+    raise MissingToolError(f"none of {', '.join(_RUNTIMES)} can be loaded; install CUDA's runtime")
 
 
 class PlanTower:
@@ -43,21 +45,22 @@ class PlanTower:
             trt: The TensorRT module that it was built with.
 
         Raises:
-            ContractError: There is no GPU, or the plan is another TensorRT's or GPU's.
+            MissingToolError: CUDA's runtime is not there.
+            GpuError: There is no GPU, or the plan is another TensorRT's or GPU's.
         """
         self._cuda = _load_cuda()
         runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
         data = plan.read_bytes() if isinstance(plan, Path) else plan
         engine = runtime.deserialize_cuda_engine(data)
         if engine is None:
-            raise ContractError(
+            raise GpuError(
                 "the plan cannot be loaded: it belongs to another TensorRT or GPU, or there is no "
                 "GPU. Build it where it is served: iq-tools plan"
             )
         self._runtime, self._engine = runtime, engine
         self._context = engine.create_execution_context()
 
-    def score(self, pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
+    def score(self, pixels: npt.NDArray[np.uint8]) -> Scores:
         """Scores uint8 [N,H,W,3], N within the plan's profile; fp32 arrays by name."""
         outputs = {
             name: np.empty((len(pixels), width), np.float32)
@@ -88,7 +91,7 @@ class PlanTower:
 
     @contextmanager
     def _bound(
-        self, pixels: npt.NDArray[np.uint8], outputs: dict[str, npt.NDArray[np.float32]]
+        self, pixels: npt.NDArray[np.uint8], outputs: Scores
     ) -> Iterator[dict[str, ctypes.c_void_p]]:
         """Memory on the GPU for a batch, with the inputs in it."""
         host: dict[str, npt.NDArray[Any]] = {
@@ -110,7 +113,7 @@ class PlanTower:
 
     def _execute(self, size: int) -> None:
         if not self._context.execute_async_v3(0):
-            raise ContractError(f"the plan does not run for a batch of {size}")
+            raise GpuError(f"the plan does not run for a batch of {size}")
 
     def _allocate(self, size: int) -> ctypes.c_void_p:
         pointer = ctypes.c_void_p()
@@ -124,7 +127,7 @@ class PlanTower:
         if status:
             describe = self._cuda.cudaGetErrorString
             describe.restype = ctypes.c_char_p
-            raise ContractError(f"CUDA: {describe(status).decode()}")
+            raise GpuError(f"CUDA: {describe(status).decode()}")
 
 
 def _pointer(array: npt.NDArray[Any]) -> ctypes.c_void_p:

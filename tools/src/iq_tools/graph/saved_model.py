@@ -1,4 +1,4 @@
-"""Opens the SavedModel that training hands over."""
+"""The SavedModel that training hands over, opened and checked."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from iq_tools.contract import PIXELS, TOWER_FILE, TOWER_OUTPUTS, ContractError, Tower
+from iq_tools.errors import GraphError, InputError
+from iq_tools.graph.parity import Scores
 
 SIGNATURE: Final = "serving_default"
-
-Scores = dict[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +49,27 @@ def open_saved_model(folder: Path) -> ExportedTower:
         The exported tower.
 
     Raises:
-        ContractError: It is no SavedModel, or its signature is not the contract's.
+        InputError: The folder is no exported tower.
+        GraphError: It is damaged, or its signature is not the contract's.
     """
     description = folder / "assets.extra" / TOWER_FILE
     if not (folder / "saved_model.pb").is_file() or not description.is_file():
-        raise ContractError(
-            f"{folder} is no exported tower: it needs saved_model.pb and assets.extra/{TOWER_FILE}."
-            " Make one with: siamese-nima export"
+        raise InputError(
+            f"{folder} is no exported tower: that is a folder with saved_model.pb and assets.extra/"
+            f"{TOWER_FILE}. Make one with: siamese-nima export --weights FILE --output FOLDER"
         )
-    tower = Tower.parse(description.read_text(encoding="utf-8"), origin=str(description))
+    try:
+        tower = Tower.parse(description.read_text(encoding="utf-8"), origin=str(description))
+    except ContractError as error:
+        raise GraphError(str(error)) from error
     import tensorflow as tf
 
-    module = tf.saved_model.load(str(folder))
+    try:
+        module = tf.saved_model.load(str(folder))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise GraphError(f"{folder} is damaged: TensorFlow cannot load it ({error})") from error
     if SIGNATURE not in module.signatures:
-        raise ContractError(
+        raise GraphError(
             f"{folder} has the signatures {sorted(module.signatures)}, not {SIGNATURE!r}"
         )
     signature = module.signatures[SIGNATURE]
@@ -86,7 +93,7 @@ def _check_signature(signature: Any, tower: Tower, folder: Path) -> None:
         ("outputs", outputs, wanted_outputs),
     ):
         if found != wanted:
-            raise ContractError(
+            raise GraphError(
                 f"the {kind} of {folder} are {found}, but the serving contract and its "
                 f"{TOWER_FILE} say {wanted}"
             )

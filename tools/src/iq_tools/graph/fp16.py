@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from iq_tools.contract import ContractError
+from iq_tools.errors import GraphError, ScoresMovedError
 
 _LARGEST: Final = float(np.finfo(np.float16).max)
 # Ten probabilities and their moments cost nothing and lose the most.
@@ -32,7 +32,8 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
         The checked FP16 graph.
 
     Raises:
-        ContractError: The graph has no softmax, or a weight is too large for FP16.
+        GraphError: The graph has no softmax.
+        ScoresMovedError: A weight is too large for FP16.
     """
     converted = onnx.ModelProto()
     converted.CopyFrom(model)
@@ -74,7 +75,7 @@ def _split(graph: onnx.GraphProto) -> tuple[list[onnx.NodeProto], list[onnx.Node
         else:
             body.append(node)
     if not tail:
-        raise ContractError(
+        raise GraphError(
             f"the graph has no {_FP32_FROM}: this is no tower that `iq-tools onnx` wrote"
         )
     return body, tail
@@ -85,7 +86,7 @@ def _half(constant: onnx.TensorProto) -> onnx.TensorProto:
     largest = float(np.abs(values).max(initial=0.0))
     # Bounds such as the end of a Clip may be infinite; a weight may not become so.
     if np.isfinite(largest) and largest > _LARGEST:
-        raise ContractError(
+        raise ScoresMovedError(
             f"the weight {constant.name} reaches {largest:.3g}; FP16 ends at {_LARGEST:g}. Serve "
             f"this tower in FP32"
         )

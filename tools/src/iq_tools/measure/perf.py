@@ -1,4 +1,4 @@
-"""Measures a running server with perf_analyzer on real photos."""
+"""The speed of a running server, measured by perf_analyzer on real photos."""
 
 from __future__ import annotations
 
@@ -14,13 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from iq_tools.contract import (
-    ENSEMBLE_MODEL,
-    IMAGE,
-    PREPROCESS_MODEL,
-    TOWER_MODEL,
-    ContractError,
-)
+from iq_tools.contract import ENSEMBLE_MODEL, IMAGE, PREPROCESS_MODEL, TOWER_MODEL
+from iq_tools.errors import InputError, IQToolsError, MissingToolError
 
 # The tower takes pixels, for which random bytes do: its time does not depend on them.
 _TAKES_IMAGES: Final = frozenset({ENSEMBLE_MODEL, PREPROCESS_MODEL})
@@ -31,8 +26,29 @@ _LINES_OF_AN_ERROR: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
+class Sweep:
+    """Combinations to measure: each model with each batch and each concurrency.
+
+    Attributes:
+        models: Models to ask, of `MODELS`.
+        batches: Images per request.
+        concurrencies: Requests in flight.
+        requests: Requests per combination; at least one for each in flight is sent.
+    """
+
+    models: tuple[str, ...] = MODELS
+    batches: tuple[int, ...] = (1, 4, 16)
+    concurrencies: tuple[int, ...] = (1, 2, 4)
+    requests: int = 50
+
+    def __post_init__(self) -> None:
+        if min(self.requests, *self.batches, *self.concurrencies) < 1:
+            raise InputError("batches, concurrencies and requests are 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
 class Split:
-    """Where a request's time goes in one model, milliseconds on average.
+    """The parts of a request's time in one model, milliseconds on average.
 
     Attributes:
         model: The model.
@@ -77,11 +93,11 @@ def find_perf_analyzer(given: Path | None = None) -> Path:
         given: Its path; None looks on the PATH.
 
     Raises:
-        ContractError: It is not there; says how to get it.
+        MissingToolError: It is not there; says how to get it.
     """
     found = str(given) if given else shutil.which("perf_analyzer")
     if found is None or not Path(found).is_file():
-        raise ContractError(
+        raise MissingToolError(
             f"{given or 'perf_analyzer'} is not there. It comes with NVIDIA's SDK container "
             f"(nvcr.io/nvidia/tritonserver:YY.MM-py3-sdk), or: pip install perf-analyzer (needs "
             f"glibc 2.38 or later, as Ubuntu 24.04 has)"
@@ -116,48 +132,42 @@ def write_input_data(photos: Iterable[Path], output: Path) -> int:
     return len(entries)
 
 
-def sweep(
+def measure(
     url: str,
     photos: Sequence[Path],
+    sweep: Sweep,
     *,
     program: Path,
-    models: Sequence[str] = MODELS,
-    batches: Sequence[int],
-    concurrencies: Sequence[int],
-    requests: int,
     report: Callable[[Measurement], None] = lambda measurement: None,
 ) -> list[Measurement]:
-    """Measures every combination.
+    """Measures every combination of a sweep.
 
     Args:
         url: The server's gRPC address, `HOST:PORT`.
-        photos: What to send, in turn.
+        photos: Image files to send, in turn.
+        sweep: The combinations.
         program: perf_analyzer.
-        models: Models to ask.
-        batches: Images per request.
-        concurrencies: Requests in flight.
-        requests: Requests per combination; at least one for each in flight is sent.
         report: Receives every measurement as it is made.
 
     Returns:
         The measurements, in order.
 
     Raises:
-        ContractError: perf_analyzer fails; the message ends with what it said.
+        IQToolsError: perf_analyzer fails; the message ends with what it said.
     """
     measurements = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_input_data(photos, folder / "images.json")
-        for model in models:
+        for model in sweep.models:
             data = "images.json" if model in _TAKES_IMAGES else "random"
-            for batch in batches:
-                for concurrency in concurrencies:
+            for batch in sweep.batches:
+                for concurrency in sweep.concurrencies:
                     command = [
                         str(program.resolve()),
                         *("-m", model, "-i", "grpc", "-u", url, "--input-data", data),
                         *("-b", str(batch), "--concurrency-range", str(concurrency)),
-                        *("--request-count", str(max(requests, concurrency))),
+                        *("--request-count", str(max(sweep.requests, concurrency))),
                         *("-f", _RESULT, "--verbose-csv"),
                     ]
                     _run(command, folder)
@@ -179,12 +189,12 @@ def read_result(folder: Path, model: str, batch: int) -> Measurement:
         The measurement.
 
     Raises:
-        ContractError: There is no result, as where every request failed.
+        IQToolsError: There is no result, as where every request failed.
     """
     own = folder / _RESULT
     rows = _rows(own) if own.is_file() else []
     if not rows:
-        raise ContractError(f"perf_analyzer measured nothing of {model} with batches of {batch}")
+        raise IQToolsError(f"perf_analyzer measured nothing of {model} with batches of {batch}")
     row = rows[0]
     steps = sorted(folder.glob(f"*.{_RESULT}"))
     splits = [
@@ -231,16 +241,16 @@ def draw(measurements: Sequence[Measurement], output: Path) -> None:
     """Draws throughput against latency, one line per model and batch size.
 
     Args:
-        measurements: What to draw.
+        measurements: The points.
         output: The PNG file.
 
     Raises:
-        ContractError: matplotlib is not installed.
+        MissingToolError: matplotlib is not installed.
     """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ContractError("drawing needs matplotlib: pip install 'iq-tools[bench]'") from error
+        raise MissingToolError("drawing needs matplotlib: pip install 'iq-tools[bench]'") from error
 
     models = list(dict.fromkeys(found.model for found in measurements))
     figure = Figure(figsize=(6 * len(models), 4.5), layout="constrained")
@@ -294,4 +304,4 @@ def _run(command: Sequence[str], folder: Path) -> None:
     )  # fmt: skip
     if done.returncode:
         tail = "\n".join(done.stdout.splitlines()[-_LINES_OF_AN_ERROR:])
-        raise ContractError(f"perf_analyzer failed with status {done.returncode}:\n{tail}")
+        raise IQToolsError(f"perf_analyzer failed with status {done.returncode}:\n{tail}")

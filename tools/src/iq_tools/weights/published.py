@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from iq_tools.download import DownloadError, Progress, download
+from iq_tools.errors import DownloadError
 from iq_tools.files import write_atomically
+from iq_tools.weights.download import ATTEMPTS, PAUSE, Progress, download
 
 SUFFIXES: Final = (".h5", ".hdf5")
 # The host is a folder's name as well.
@@ -113,7 +114,7 @@ def cache_folder() -> Path:
 
 
 def find_source(name: str) -> tuple[Source, Path]:
-    """Where a file is to come from and to go to.
+    """The source of a file, and its place in the cache.
 
     Args:
         name: One of `SOURCES`, or an http or https address.
@@ -145,8 +146,8 @@ def fetch(
     *,
     sha256: str | None = None,
     progress: Progress = lambda done, total: None,
-    attempts: int = 4,
-    pause: float = 1.0,
+    attempts: int = ATTEMPTS,
+    pause: float = PAUSE,
 ) -> Fetched:
     """Downloads a weight file unless it is there, and checks it in either case.
 

@@ -1,12 +1,9 @@
-"""What a TensorRT plan is built with, and what is written down about it."""
+"""A TensorRT plan: the options it is built with, and the report that is written about it."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -16,9 +13,11 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from iq_tools.contract import BATCH_DIMENSION, MAX_BATCH_SIZE, ContractError, Tower
+from iq_tools.contract import BATCH_DIMENSION, MAX_BATCH_SIZE, Tower
+from iq_tools.errors import GpuError, InputError
 from iq_tools.files import write_atomically
-from iq_tools.parity import Runner
+from iq_tools.graph.parity import Runner
+from iq_tools.tensorrt.gpu import describe_gpu
 
 REPORT_SUFFIX: Final = ".json"
 
@@ -33,7 +32,7 @@ _SAME_DATATYPES: Final = {"fp16": "half", "fp32": "float", "bf16": "bfloat16"}
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
-    """How to build.
+    """Options of a build.
 
     Attributes:
         min_batch: Smallest batch that the plan takes.
@@ -56,7 +55,7 @@ class PlanOptions:
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_batch <= self.opt_batch <= self.max_batch:
-            raise ContractError(
+            raise InputError(
                 f"batches are {self.min_batch}, {self.opt_batch}, {self.max_batch}; they have to "
                 f"be 1 or more and ascending"
             )
@@ -64,7 +63,7 @@ class PlanOptions:
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """What a plan computes in.
+    """Data types that a plan computes in.
 
     Attributes:
         layers: Number of the network's layers by type and data type, such as
@@ -104,7 +103,7 @@ class Builder(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is, for reports."""
+        """Its name, for reports."""
         ...
 
     @property
@@ -115,11 +114,11 @@ class Builder(Protocol):
     def build(
         self, graph: bytes, tower: Tower, options: PlanOptions, report: Callable[[str], None]
     ) -> Plan:
-        """Builds a plan from a serialised FP16 graph; `ContractError` where it cannot."""
+        """Builds a plan from a serialised FP16 graph; `GpuError` where it cannot."""
         ...
 
     def runner(self, plan: bytes) -> PlanRunner:
-        """Loads a plan on the GPU; `ContractError` where it cannot."""
+        """Loads a plan on the GPU; `GpuError` where it cannot."""
         ...
 
 
@@ -127,17 +126,17 @@ def write_plan(
     plan: Plan,
     output: Path,
     *,
-    onnx_file: Path,
+    onnx_sha256: str,
     options: PlanOptions,
     builder: Builder,
     drift: dict[str, float | None],
 ) -> None:
-    """Writes a plan and beside it what it was built from, with and for.
+    """Writes a plan, and beside it a report of what it was built from, with and for.
 
     Args:
         plan: The plan.
         output: Its file; the report is the same name with `.json`.
-        onnx_file: The tower's graph that it was built from.
+        onnx_sha256: Sum of the ONNX file that it was built from.
         options: How it was built.
         builder: What built it.
         drift: max |Δ mean| against the ONNX graph by stage; None where a stage did not run.
@@ -146,7 +145,7 @@ def write_plan(
         "builder": builder.name,
         "tensorrt": builder.version,
         "gpu": describe_gpu(),
-        "onnx_sha256": hashlib.sha256(onnx_file.read_bytes()).hexdigest(),
+        "onnx_sha256": onnx_sha256,
         "profile": {
             BATCH_DIMENSION: [options.min_batch, options.opt_batch, options.max_batch],
         },
@@ -161,36 +160,6 @@ def write_plan(
     write_atomically(output, plan.data)
 
 
-def describe_gpu() -> dict[str, str] | None:
-    """Name, compute capability and driver of the GPUs; None where there is none.
-
-    Raises:
-        ContractError: There are GPUs of several kinds; a plan is for one.
-    """
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return None
-    fields = ("name", "compute_cap", "driver_version")
-    asked = subprocess.run(
-        [program, f"--query-gpu={','.join(fields)}", "--format=csv,noheader"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    kinds = list(dict.fromkeys(line.strip() for line in asked.stdout.splitlines() if line.strip()))
-    if asked.returncode or not kinds:
-        return None
-    if len(kinds) > 1:
-        raise ContractError(
-            f"there are GPUs of several kinds ({'; '.join(kinds)}), and a plan is for one. Give "
-            f"each server its own, as with docker run --gpus device=0"
-        )
-    values = kinds[0].split(",")
-    if len(values) != len(fields):
-        raise ContractError(f"nvidia-smi says {kinds[0]!r}, not {', '.join(fields)}")
-    return dict(zip(fields, (value.strip() for value in values), strict=True))
-
-
 def count_engine_layers(information: dict[str, Any]) -> dict[str, int]:
     """Counts an engine's layers by kind and data type.
 
@@ -201,13 +170,13 @@ def count_engine_layers(information: dict[str, Any]) -> dict[str, int]:
         Counts by name, such as `CaskConvolution half`; `unknown` where a layer does not tell.
 
     Raises:
-        ContractError: Nothing computes in FP16, something heavy does not, or there are no details.
+        GpuError: Nothing computes in FP16, something heavy does not, or there are no details.
     """
     counts: Counter[str] = Counter()
     wide: Counter[str] = Counter()
     for layer in information["Layers"]:
         if not isinstance(layer, dict):
-            raise ContractError(
+            raise GpuError(
                 f"the engine tells nothing of its layers but their names, such as {layer!r}: it "
                 f"was built without detailed profiling verbosity"
             )
@@ -217,14 +186,14 @@ def count_engine_layers(information: dict[str, Any]) -> dict[str, int]:
         if _HEAVY_KINDS.search(kind) and datatype == "float":
             wide[f"{kind} {datatype}"] += 1
     if wide:
-        raise ContractError(f"the engine is not FP16 where it costs time: {dict(wide)}")
+        raise GpuError(f"the engine is not FP16 where it costs time: {dict(wide)}")
     if not any(kind.endswith(" half") for kind in counts):
-        raise ContractError(f"no layer of the engine computes in FP16: {dict(counts)}")
+        raise GpuError(f"no layer of the engine computes in FP16: {dict(counts)}")
     return dict(sorted(counts.items()))
 
 
 def _datatype(layer: dict[str, Any]) -> str:
-    """What a layer computes in, as far as the inspector tells.
+    """The data type a layer computes in, as far as the inspector tells.
 
     Of an engine with a dynamic batch it tells the formats of no tensor ("N/A due to dynamic
     shapes"), but the type of the weights, which in a strongly typed network is that of the layer.

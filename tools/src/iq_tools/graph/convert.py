@@ -1,4 +1,4 @@
-"""From a SavedModel to the ONNX graph that every runtime serves."""
+"""The ONNX graph that every runtime serves, made from a SavedModel."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from iq_tools.contract import (
     PIXELS,
     TOWER_FILE,
     TOWER_OUTPUTS,
-    ContractError,
     Tower,
 )
+from iq_tools.errors import GraphError, ScoresMovedError
 from iq_tools.files import write_atomically
-from iq_tools.onnx_runner import OnnxTower
-from iq_tools.saved_model import ExportedTower, open_saved_model
+from iq_tools.graph.runner import OnnxTower
+from iq_tools.graph.saved_model import ExportedTower, open_saved_model
 
 OPSET: Final = 17
 PARITY_TOLERANCE: Final = 1e-5
@@ -51,14 +51,15 @@ def convert(saved_model: Path, output: Path, *, tolerance: float = PARITY_TOLERA
         The largest difference that was seen.
 
     Raises:
-        ContractError: The SavedModel is not the contract's, or the graph computes something else;
-            nothing is written then.
+        InputError: The folder is no exported tower.
+        GraphError: The SavedModel is not the contract's.
+        ScoresMovedError: The graph computes something else. Nothing is written in any case.
     """
     exported = open_saved_model(saved_model)
     graph = build_graph(exported)
     difference = largest_difference(exported, graph)
     if not difference <= tolerance:
-        raise ContractError(
+        raise ScoresMovedError(
             f"the ONNX graph differs from {saved_model} by {difference:.3g}, more than "
             f"{tolerance:.3g}: {output} was not written. An operation of this tower is converted "
             f"differently; look for it before raising the tolerance."
@@ -77,7 +78,7 @@ def build_graph(exported: ExportedTower) -> onnx.ModelProto:
         The checked graph.
 
     Raises:
-        ContractError: The converted graph does not have the contract's tensors.
+        GraphError: The converted graph does not have the contract's tensors.
     """
     model = _convert_graph(exported)
     _name_tensors(model, exported.tower)
@@ -96,26 +97,6 @@ def build_graph(exported: ExportedTower) -> onnx.ModelProto:
     model.graph.doc_string = model.doc_string = ""
     onnx.checker.check_model(model, full_check=True)
     return model
-
-
-def read_tower(onnx_file: Path) -> Tower:
-    """The description of the tower inside an ONNX file.
-
-    Raises:
-        ContractError: The file is no ONNX graph, or was not written by this module.
-    """
-    try:
-        model = onnx.load(onnx_file, load_external_data=False)
-    except (OSError, ValueError) as error:
-        raise ContractError(f"{onnx_file} cannot be read: {error}") from error
-    except Exception as error:  # protobuf's DecodeError shares no base with the above
-        raise ContractError(f"{onnx_file} is no ONNX file: {error}") from error
-    for entry in model.metadata_props:
-        if entry.key == TOWER_FILE:
-            return Tower.parse(entry.value, origin=f"the metadata of {onnx_file}")
-    raise ContractError(
-        f"{onnx_file} has no {TOWER_FILE} in its metadata. Make it with: iq-tools onnx SAVED_MODEL"
-    )
 
 
 def largest_difference(exported: ExportedTower, graph: onnx.ModelProto) -> float:
@@ -159,14 +140,14 @@ def _name_tensors(model: onnx.ModelProto, tower: Tower) -> None:
     """Gives inputs and outputs the contract's names, order and batch dimension."""
     graph = model.graph
     if len(graph.input) != 1:
-        raise ContractError(
+        raise GraphError(
             f"the converted graph has the inputs {[value.name for value in graph.input]}, "
             f"not {PIXELS} alone"
         )
     found = {value.name.removesuffix(":0"): value for value in graph.output}
     missing = sorted(TOWER_OUTPUTS.keys() - found.keys())
     if missing:
-        raise ContractError(f"the converted graph lacks {missing}; it has {sorted(found)}")
+        raise GraphError(f"the converted graph lacks {missing}; it has {sorted(found)}")
     _rename(graph, graph.input[0].name, PIXELS)
     for name in TOWER_OUTPUTS:
         _rename(graph, found[name].name, name)
@@ -186,7 +167,7 @@ def _take_nhwc(model: onnx.ModelProto, tower: Tower) -> None:
     graph = model.graph
     readers = [node for node in graph.node if PIXELS in node.input]
     if [node.op_type for node in readers] != ["Cast"]:
-        raise ContractError(
+        raise GraphError(
             f"{PIXELS} is read by {[node.op_type for node in readers]}; the exported function has "
             f"to begin with one cast of the bytes to float"
         )
@@ -227,7 +208,7 @@ def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
         folded = onnx.load(path)
     foreign = sorted({node.op_type for node in folded.graph.node if node.domain})
     if foreign:
-        raise ContractError(f"folding left operators that other runtimes lack: {foreign}")
+        raise GraphError(f"folding left operators that other runtimes lack: {foreign}")
     return folded
 
 

@@ -15,6 +15,11 @@ from typing import BinaryIO, Final
 
 import requests
 
+from iq_tools.errors import DownloadError
+
+ATTEMPTS: Final = 4
+PAUSE: Final = 1.0  # seconds
+
 # Bytes there are so far, and in all where the server says it.
 Progress = Callable[[int, int | None], None]
 
@@ -22,10 +27,6 @@ _BLOCK: Final = 2**16  # a block that breaks off is lost
 _TIMEOUTS: Final = (10.0, 60.0)  # seconds to connect, and between two blocks
 _WORTH_ANOTHER_TRY: Final = (408, 425, 429, 500, 502, 503, 504)
 _SUFFIX: Final = ".partial"
-
-
-class DownloadError(RuntimeError):
-    """A file could not be had; the message says why and what to do."""
 
 
 class _BrokeOffError(Exception):
@@ -42,8 +43,8 @@ def download(
     *,
     check: Callable[[Path], None],
     progress: Progress = _silent,
-    attempts: int = 4,
-    pause: float = 1.0,
+    attempts: int = ATTEMPTS,
+    pause: float = PAUSE,
 ) -> None:
     """Downloads a file.
 
@@ -118,7 +119,7 @@ def _fill(
 
 
 class _Validator:
-    """What tells whether the file at the address is still the one that a partial file is of."""
+    """Mark of the file at the address: another one is another file than was begun."""
 
     def __init__(self, partial: Path) -> None:
         self._path = partial.with_name(partial.name + ".json")

@@ -1,4 +1,4 @@
-"""How often something can be done in a second."""
+"""The rate of a piece of work: how much of it is done in a second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds and runs plans with `trtexec`, the program that comes with TensorRT."""
+"""Plans built and run by `trtexec`, the program that comes with TensorRT."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from iq_tools.contract import MASK, PIXELS, TOWER_OUTPUTS, ContractError, Tower
-from iq_tools.plan import Plan, PlanOptions, PlanRunner, Precision, count_engine_layers
+from iq_tools.contract import MASK, PIXELS, TOWER_OUTPUTS, Tower
+from iq_tools.errors import GpuError, MissingToolError
+from iq_tools.graph.parity import Scores
+from iq_tools.tensorrt.plan import Plan, PlanOptions, PlanRunner, Precision, count_engine_layers
 
 # The banner says `[TensorRT v101301]`: major, two digits of minor, two of patch.
 _BANNER: Final = re.compile(r"\[TensorRT v(\d+)(\d\d)(\d\d)\]")
@@ -36,13 +38,13 @@ class TrtexecBuilder:
             program: The executable.
 
         Raises:
-            ContractError: It does not say which TensorRT it is.
+            MissingToolError: It does not say which TensorRT it is.
         """
         self._program = program
         said = _run([str(program), "--help"], check=False)
         found = _BANNER.search(said)
         if found is None:
-            raise ContractError(f"{program} does not say its version: {said[:200]!r}")
+            raise MissingToolError(f"{program} does not say its version: {said[:200]!r}")
         self.version = ".".join(str(int(part)) for part in found.groups())
 
     def build(
@@ -97,7 +99,7 @@ class _TrtexecTower:
         self._program = program
         self._plan = plan
 
-    def score(self, pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
+    def score(self, pixels: npt.NDArray[np.uint8]) -> Scores:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             output = folder / "outputs.json"
@@ -111,7 +113,7 @@ class _TrtexecTower:
             said = self._execute(Path(name), pixels, options)
         found = _THROUGHPUT.search(said)
         if found is None:
-            raise ContractError(f"{self._program} names no throughput: {said[-500:]!r}")
+            raise GpuError(f"{self._program} names no throughput: {said[-500:]!r}")
         return float(found.group(1)) * len(pixels)
 
     def _execute(self, folder: Path, pixels: npt.NDArray[np.uint8], options: list[str]) -> str:
@@ -134,7 +136,7 @@ class _TrtexecTower:
         )
 
 
-def _outputs(values: list[dict[str, Any]], size: int) -> dict[str, npt.NDArray[np.float32]]:
+def _outputs(values: list[dict[str, Any]], size: int) -> Scores:
     arrays = {value["name"]: np.array(value["values"], np.float32) for value in values}
     return {name: arrays[name].reshape(size, width) for name, width in TOWER_OUTPUTS.items()}
 
@@ -145,5 +147,5 @@ def _run(command: list[str], *, check: bool = True) -> str:
     )
     if check and done.returncode:
         tail = "\n".join(done.stdout.splitlines()[-_LINES_OF_AN_ERROR:])
-        raise ContractError(f"{command[0]} failed with status {done.returncode}:\n{tail}")
+        raise GpuError(f"{command[0]} failed with status {done.returncode}:\n{tail}")
     return done.stdout

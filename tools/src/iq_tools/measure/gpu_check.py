@@ -1,11 +1,10 @@
-"""What a GPU does for this repository: decode, tower and server beside its measured peak."""
+"""Speed of decode, tower and server on a GPU, beside the peak that it reaches."""
 
 from __future__ import annotations
 
 import importlib
 import itertools
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,30 +22,29 @@ from onnx import shape_inference
 from iq_tools.contract import (
     MAX_BATCH_SIZE,
     MEAN,
-    ONNX_FILE,
     PLAN_FILE,
-    PREPROCESS_MODEL,
-    TOWER_MODEL,
-    VERSION,
-    ContractError,
     Tower,
 )
-from iq_tools.onnx_export import read_tower
-from iq_tools.onnx_runner import OnnxTower
+from iq_tools.errors import InputError, MissingToolError
+from iq_tools.graph.runner import OnnxTower
+from iq_tools.graph.tower import graph_of, read_tower
+from iq_tools.measure.perf import Sweep, measure
+from iq_tools.measure.timing import rate
 from iq_tools.photos import photo_files
-from iq_tools.plan import Builder, PlanOptions, describe_gpu
-from iq_tools.plan_build import make_plan
-from iq_tools.timing import rate
+from iq_tools.tensorrt.gpu import load_gpu_pixels, open_device, require_gpu
+from iq_tools.tensorrt.make import make_plan
+from iq_tools.tensorrt.plan import Builder, PlanOptions
 
-_GPU_PIXELS: Final = "gpu_pixels"
 _CUDA_PROVIDER: Final = "CUDAExecutionProvider"
 _MATRIX: Final = 8192
 _PRODUCTS: Final = 10
+# Of a server: enough in flight to keep a GPU busy.
+_SERVER_SWEEP: Final = Sweep(batches=(16,), concurrencies=(8,), requests=200)
 
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How fast files become pixels.
+    """Speed of decoding files to pixels.
 
     Attributes:
         on_gpu: Images per second on the device.
@@ -59,37 +57,6 @@ class Decoding:
     on_host: float
     left_to_host: int
     difference: float
-
-
-def load_gpu_pixels(repository: Path) -> ModuleType:
-    """Imports the GPU's preprocessing from a model repository, as its server does.
-
-    Raises:
-        ContractError: The repository has none.
-    """
-    folder = repository / PREPROCESS_MODEL / VERSION
-    if not (folder / f"{_GPU_PIXELS}.py").is_file():
-        raise ContractError(f"{folder} has no {_GPU_PIXELS}.py; write it with: iq-tools repository")
-    # The packages that are installed beside the model come last, as in the server.
-    sys.path[:0] = [str(folder)]
-    sys.path.append(str(folder.parent / "site-packages"))
-    return importlib.import_module(_GPU_PIXELS)
-
-
-def open_device(gpu_pixels: ModuleType) -> Any:
-    """The first GPU, as a `gpu_pixels.Device`.
-
-    Raises:
-        ContractError: A package or the GPU is missing.
-    """
-    try:
-        return gpu_pixels.cuda_device(0)
-    except Exception as error:  # CUDA's, of whichever library meets the missing GPU first
-        raise ContractError(
-            f"the GPU cannot be used ({type(error).__name__}: {error}). It needs a driver for CUDA "
-            f"13 and: pip install nvidia-nvimgcodec-cu13 nvidia-nvjpeg cupy-cuda13x==13.6.0 "
-            f"nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cublas"
-        ) from error
 
 
 def matmul_peak(device: Any, seconds: float) -> float:
@@ -137,7 +104,7 @@ def measure_decoding(
         The measurement.
 
     Raises:
-        ContractError: A photo cannot be read.
+        InputError: A photo cannot be read.
     """
     preprocessing = importlib.import_module("preprocessing")
     options = {"image_size": tower.image_size, "interpolation": tower.interpolation}
@@ -150,7 +117,7 @@ def measure_decoding(
         left_to_host = decoder.on_host.total()
         errors = [error for _, found in decoded for error in found if error]
         if errors:
-            raise ContractError(f"{len(errors)} photos cannot be read, such as: {errors[0]}")
+            raise InputError(f"{len(errors)} photos cannot be read, such as: {errors[0]}")
         seen = np.concatenate([device.to_host(pixels) for pixels, _ in decoded])
         expected = list(pool.map(lambda file: preprocessing.load_pixels(file, **options), files))
         turns = itertools.cycle(files)
@@ -219,18 +186,6 @@ def stand_in(onnx_file: Path) -> Callable[[npt.NDArray[np.uint8], float], float]
     return speed
 
 
-def tower_graph(repository: Path) -> Path:
-    """The graph in a model repository.
-
-    Raises:
-        ContractError: There is none.
-    """
-    path = repository / TOWER_MODEL / VERSION / ONNX_FILE
-    if not path.is_file():
-        raise ContractError(f"{path} is missing; write a repository with: iq-tools repository")
-    return path
-
-
 def check(
     repository: Path,
     photos: Path,
@@ -249,15 +204,16 @@ def check(
         report: Receives a line before each measurement.
 
     Returns:
-        What was measured, and the result.
+        Pairs of a measured thing and its result.
 
     Raises:
-        ContractError: There is no GPU, something is missing, or a result is wrong.
+        GpuError: There is no GPU, or it cannot be used.
+        MissingToolError: A program or package is missing.
+        InputError: The repository or a photo cannot be used.
+        ScoresMovedError: The plan scores differently.
     """
-    gpu = describe_gpu()
-    if gpu is None:
-        raise ContractError("no NVIDIA GPU (nvidia-smi shows none): there is nothing to measure")
-    onnx_file = tower_graph(repository)
+    gpu = require_gpu()
+    onnx_file = graph_of(repository)
     tower = read_tower(onnx_file)
     gpu_pixels = load_gpu_pixels(repository)
     device = open_device(gpu_pixels)
@@ -286,6 +242,27 @@ def check(
     return rows
 
 
+def check_server(url: str, photos: Path, program: Path) -> list[tuple[str, str]]:
+    """Measures a running server, model by model.
+
+    Args:
+        url: The server's gRPC address, `HOST:PORT`.
+        photos: Folder of photos to send.
+        program: perf_analyzer.
+
+    Returns:
+        Pairs of a measured thing and its result.
+
+    Raises:
+        InputError: There are no photos.
+        IQToolsError: perf_analyzer fails.
+    """
+    return [
+        (f"server at {url}, {found.model}", f"{found.images_per_second:.0f} images/s")
+        for found in measure(url, photo_files(photos), _SERVER_SWEEP, program=program)
+    ]
+
+
 def tower_speed(
     onnx_file: Path,
     photos: Path,
@@ -300,10 +277,12 @@ def tower_speed(
     pixels = generator.integers(0, 256, shape, dtype=np.uint8)
     try:
         builder = find_builder()
-    except ContractError as error:
+    except MissingToolError as error:
         speed = stand_in(onnx_file)
         if speed is None:
-            raise ContractError(f"neither TensorRT nor ONNX Runtime for CUDA: {error}") from error
+            raise MissingToolError(
+                f"neither TensorRT nor ONNX Runtime for CUDA: {error}"
+            ) from error
         return "ONNX Runtime, f32, for want of TensorRT", speed(pixels, seconds)
     with tempfile.TemporaryDirectory() as name:
         plan = Path(name, PLAN_FILE)

@@ -1,4 +1,4 @@
-"""Builds plans through TensorRT's Python API."""
+"""Plans built through TensorRT's Python API."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from iq_tools.contract import MASK, PIXELS, ContractError, Tower
+from iq_tools.contract import MASK, PIXELS, Tower
+from iq_tools.errors import GpuError
 from iq_tools.files import write_atomically
-from iq_tools.plan import (
+from iq_tools.tensorrt.gpu import describe_gpu
+from iq_tools.tensorrt.plan import (
     Plan,
     PlanOptions,
     PlanRunner,
     Precision,
     count_engine_layers,
-    describe_gpu,
 )
-from iq_tools.plan_runner import PlanTower
+from iq_tools.tensorrt.runner import PlanTower
 
-# What costs time in a tower, by the name of TensorRT's layer type.
+# TensorRT's types of layers that cost time in a tower.
 _HEAVY: Final = frozenset({"CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY"})
 _HALF: Final = "HALF"
 
@@ -50,12 +51,12 @@ class PythonBuilder:
             The plan.
 
         Raises:
-            ContractError: TensorRT refuses the graph, or a heavy layer is not FP16.
+            GpuError: TensorRT refuses the graph, or a heavy layer is not FP16.
         """
         return _build(graph, tower, options, self._trt, report)
 
     def runner(self, plan: bytes) -> PlanRunner:
-        """Loads a plan on the GPU; raises `ContractError` where there is none."""
+        """Loads a plan on the GPU; raises `GpuError` where there is none."""
         return PlanTower(plan, self._trt)
 
 
@@ -73,7 +74,7 @@ def _build(
     parser = trt.OnnxParser(network, log.logger)
     if not parser.parse(graph):
         errors = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))
-        raise ContractError(f"TensorRT {trt.__version__} refuses the graph: {errors}")
+        raise GpuError(f"TensorRT {trt.__version__} refuses the graph: {errors}")
     layers = _count_layers(network)
     _require_half(layers)
     configuration = builder.create_builder_config()
@@ -85,7 +86,7 @@ def _build(
     configuration.add_optimization_profile(profile)
     serialised = builder.build_serialized_network(network, configuration)
     if serialised is None:
-        raise ContractError(f"TensorRT {trt.__version__} built nothing: {log.last_error}")
+        raise GpuError(f"TensorRT {trt.__version__} built nothing: {log.last_error}")
     if options.timing_cache is not None:
         cache = configuration.get_timing_cache()
         if cache is not None:
@@ -102,7 +103,7 @@ def _inspect(
         return None
     engine = trt.Runtime(_Log(trt).logger).deserialize_cuda_engine(data)
     if engine is None:
-        raise ContractError("the plan that was just built cannot be loaded on this GPU")
+        raise GpuError("the plan that was just built cannot be loaded on this GPU")
     context = engine.create_execution_context()
     for name, shape in _shapes(tower).items():
         context.set_input_shape(name, (options.opt_batch, *shape))
@@ -129,7 +130,7 @@ def _require_half(layers: dict[str, int]) -> None:
     heavy = {kind: n for kind, n in layers.items() if kind.split(" ")[0] in _HEAVY}
     wide = {kind: n for kind, n in heavy.items() if not kind.endswith(_HALF)}
     if not heavy or wide:
-        raise ContractError(
+        raise GpuError(
             f"the graph is not FP16 where it costs time: {wide or 'it has no such layer'}"
         )
 

@@ -20,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from iq_tools.contract import MASK, MEAN, PIXELS, ContractError
-from iq_tools.onnx_runner import OnnxTower
+from iq_tools.contract import MASK, MEAN, PIXELS
+from iq_tools.errors import GraphError, InputError, ScoresMovedError
+from iq_tools.graph.runner import OnnxTower
 
 METHODS: Final = ("MinMax", "Percentile", "Entropy")
 # Below this rank correlation with f32, close photos change places.
@@ -41,10 +42,10 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How a quantised tower scores held-out photos, against f32.
+    """Agreement of a quantised tower's scores of held-out photos with f32.
 
     Attributes:
-        method: How the scales were found, one of `METHODS`.
+        method: The search for the scales, one of `METHODS`.
         kept: Convolutions at the start that stayed f32.
         spearman: Rank correlation of the mean scores, in -1…1.
         mean_shift: Average |Δ mean|, in votes.
@@ -82,11 +83,12 @@ def quantize(
         The serialised graph.
 
     Raises:
-        ContractError: There are too few photos, the graph has no convolutions before a head, or no
-            method keeps the order; the message has the figures.
+        InputError: There are too few photos.
+        GraphError: The graph has no convolutions before a head.
+        ScoresMovedError: No method keeps the order; the message has the figures.
     """
     if len(pixels) < MIN_PHOTOS:
-        raise ContractError(
+        raise InputError(
             f"{len(pixels)} photos are too few to calibrate on and to hold out: give "
             f"{MIN_PHOTOS} or more"
         )
@@ -111,7 +113,7 @@ def quantize(
                 report(f"taken: {best}")
                 return _described(graph, onnx_file)
     figures = "; ".join(map(str, tried))
-    raise ContractError(
+    raise ScoresMovedError(
         f"INT8 changes the order of {len(held_out)} held-out photos (wanted: Spearman "
         f"{MIN_SPEARMAN} with f32; {figures}): not written. Serve this tower in f32"
     )
@@ -121,7 +123,7 @@ def agreement(method: str, kept: int, expected: Array, found: Array) -> Agreemen
     """Compares mean scores.
 
     Args:
-        method: How the scales were found.
+        method: The search for the scales.
         kept: Convolutions at the start that stayed f32.
         expected: Of f32, fp32 [N].
         found: Of INT8, fp32 [N].
@@ -224,7 +226,7 @@ def _body(model: onnx.ModelProto, kept: int) -> list[str]:
     convolutions = [index for index, node in enumerate(nodes) if node.op_type == "Conv"]
     heads = [index for index, node in enumerate(nodes) if node.op_type in ("Gemm", "MatMul")]
     if len(convolutions) <= kept or not heads or heads[-1] < convolutions[kept]:
-        raise ContractError("the graph has no convolutions before a head: it stays f32")
+        raise GraphError("the graph has no convolutions before a head: it stays f32")
     last = convolutions[kept - 1]
     names = [
         node.name
@@ -233,7 +235,7 @@ def _body(model: onnx.ModelProto, kept: int) -> list[str]:
         if node.op_type in _QUANTIZED and nodes[last].output[0] not in node.input
     ]
     if not all(names):
-        raise ContractError("the graph has nodes without names; write it with: iq-tools onnx")
+        raise GraphError("the graph has nodes without names; write it with: iq-tools onnx")
     return names
 
 

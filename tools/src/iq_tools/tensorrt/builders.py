@@ -1,4 +1,4 @@
-"""Finds a way to TensorRT."""
+"""Ways to TensorRT, and the choice of one that is installed."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from iq_tools.contract import ContractError
-from iq_tools.plan import Builder
-from iq_tools.tensorrt_python import PythonBuilder
-from iq_tools.trtexec import TrtexecBuilder
+from iq_tools.errors import MissingToolError
+from iq_tools.tensorrt.plan import Builder
+from iq_tools.tensorrt.python_api import PythonBuilder
+from iq_tools.tensorrt.trtexec import TrtexecBuilder
 
 # The first two need TensorRT's libraries for this GPU; the last builds without a GPU.
 BUILDERS: Final = ("tensorrt", "trtexec", "tensorrt_rtx")
@@ -30,7 +30,7 @@ def find_builder(name: str | None = None) -> Builder:
         The builder.
 
     Raises:
-        ContractError: None is installed, or TensorRT is too old.
+        MissingToolError: None is installed, or TensorRT is too old.
     """
     for candidate in (name,) if name else BUILDERS:
         builder = _open(candidate)
@@ -38,13 +38,13 @@ def find_builder(name: str | None = None) -> Builder:
             continue
         version = tuple(int(part) for part in builder.version.split(".")[:2])
         if builder.name != "tensorrt_rtx" and version < OLDEST_TENSORRT:
-            raise ContractError(
+            raise MissingToolError(
                 f"TensorRT {builder.version} is older than "
                 f"{'.'.join(map(str, OLDEST_TENSORRT))}, the first whose strongly typed networks "
                 f"take this graph"
             )
         return builder
-    raise ContractError(
+    raise MissingToolError(
         f"{name or ' or '.join(BUILDERS)} is not installed. On the machine that serves: trtexec "
         f"or `pip install tensorrt`, of the version of its Triton; to try without a GPU: pip "
         f"install tensorrt-rtx-cu13"

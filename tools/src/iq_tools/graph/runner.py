@@ -1,4 +1,4 @@
-"""Runs a tower's ONNX graph in this process."""
+"""A tower's ONNX graph, run in this process."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy.typing as npt
 import onnxruntime
 
 from iq_tools.contract import MASK, PIXELS, TOWER_OUTPUTS
-
-Scores = dict[str, npt.NDArray[np.float32]]
+from iq_tools.errors import GraphError
+from iq_tools.graph.parity import Scores
 
 
 class OnnxTower:
@@ -29,14 +29,21 @@ class OnnxTower:
             graph: The serialised graph, or its file.
             threads: Threads per operator; 0 for one per core.
             provider: ONNX Runtime's name of what computes.
+
+        Raises:
+            GraphError: ONNX Runtime refuses the graph.
         """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        self._session = onnxruntime.InferenceSession(
-            str(graph) if isinstance(graph, Path) else graph,
-            options,
-            providers=[provider],
-        )
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(graph) if isinstance(graph, Path) else graph,
+                options,
+                providers=[provider],
+            )
+        except Exception as error:  # its exceptions have no base of their own
+            origin = graph if isinstance(graph, Path) else "the graph"
+            raise GraphError(f"ONNX Runtime refuses {origin}: {error}") from error
 
     def score(
         self,

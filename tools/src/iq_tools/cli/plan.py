@@ -1,0 +1,91 @@
+"""`iq-tools plan`: a TensorRT plan, by itself or in its place in a model repository."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from iq_tools.cli.options import FILE, FOLDER, NEW_FILE, builder_option, report
+from iq_tools.contract import PLAN_FILE
+from iq_tools.tensorrt.plan import REPORT_SUFFIX, PlanOptions
+
+_DEFAULTS: Final = PlanOptions()
+
+
+@click.command()
+@click.option(
+    "--repository",
+    type=FOLDER,
+    help="Model repository whose graph to build from, and into which the plan goes.",
+)
+@click.option(
+    "--onnx", "onnx_file", type=FILE, help="The tower's graph, where the plan goes elsewhere."
+)
+@click.option("-o", "--output", type=NEW_FILE, help=f"With --onnx; default: {PLAN_FILE}")
+@click.option("--photos", type=FOLDER, required=True, help="Photos that the gate compares on.")
+@click.option("--preprocessing", type=FILE, help="As for `repository`.")
+@builder_option
+@click.option("--min-batch", default=_DEFAULTS.min_batch, show_default=True)
+@click.option("--opt-batch", default=_DEFAULTS.opt_batch, show_default=True)
+@click.option("--max-batch", default=_DEFAULTS.max_batch, show_default=True)
+@click.option("--workspace-mib", default=_DEFAULTS.workspace_mib, show_default=True)
+@click.option("--version-compatible", is_flag=True, help="Load on later minor versions as well.")
+@click.option("--hardware-compatible", is_flag=True, help="Load on other GPUs, Ampere or later.")
+@click.option("--timing-cache", type=NEW_FILE, help="Keeps measured kernels between builds.")
+def plan(
+    repository: Path | None,
+    onnx_file: Path | None,
+    output: Path | None,
+    photos: Path,
+    preprocessing: Path | None,
+    builder: str | None,
+    **options: Any,
+) -> None:
+    """Build an FP16 TensorRT plan; refuse where its scores move.
+
+    With --repository the plan is put where Triton looks for it, whole or not at all, and the
+    command that serves it is shown.
+    """
+    if (repository is None) == (onnx_file is None) or (repository and output):
+        raise click.UsageError("give either --repository, or --onnx and perhaps --output")
+    from iq_tools.graph.tower import graph_of
+    from iq_tools.tensorrt.builders import find_builder
+    from iq_tools.tensorrt.make import make_plan
+    from iq_tools.tensorrt.placement import plan_path
+
+    if repository is not None:
+        onnx_file, output = graph_of(repository), plan_path(repository)
+    assert onnx_file is not None
+    output = output or Path(PLAN_FILE)
+    drift = make_plan(
+        onnx_file,
+        output,
+        photos,
+        PlanOptions(**options),
+        builder=find_builder(builder),
+        preprocessing=preprocessing,
+        report=report,
+    )
+    for stage, value in drift.items():
+        seen = "not compared: no GPU here" if value is None else f"moves the mean by {value:.2g}"
+        click.echo(f"{stage}: {seen}")
+    click.echo(f"{output} and {output.with_suffix(REPORT_SUFFIX)}")
+    if repository is not None:
+        _say_how_to_start(repository)
+
+
+def _say_how_to_start(repository: Path) -> None:
+    from iq_tools.serve import gpu_decoding_problem, triton_command
+    from iq_tools.tensorrt.placement import CONFIG_NAME, gpu_preprocessing
+
+    click.echo(f"start with: {shlex.join(triton_command(repository, CONFIG_NAME))}")
+    problem = gpu_decoding_problem(repository)
+    if problem:
+        click.echo(
+            f"This configuration decodes photos on the GPU, which this machine cannot ({problem}). "
+            f"Without {gpu_preprocessing(repository)} the host decodes them.",
+            err=True,
+        )
