@@ -9,9 +9,8 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
-from iq_tools.cli import main
+from iq_tools.cli import cli
 from iq_tools.contract import ContractError, Tower
-from iq_tools.files import write_atomically
 from iq_tools.photos import installed_preprocessing
 from iq_tools.repository import repository_files, write_repository
 
@@ -30,7 +29,7 @@ def _tower(description: dict[str, Any], **changes: object) -> Tower:
 
 def test_a_repository_is_whole_and_the_same_every_time(onnx_file: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(
-        main, ["repository", "--onnx", str(onnx_file), "--output", str(tmp_path)]
+        cli, ["repository", "--onnx", str(onnx_file), "--output", str(tmp_path)]
     )
     assert result.exit_code == 0, result.output
     first = _contents(tmp_path)
@@ -140,18 +139,3 @@ def test_server_code_imports_nothing_that_the_server_lacks(description: dict[str
     beside = {"processor", "counter", "preprocessing"}
     for path, modules in served.items():
         assert all(path.with_name(f"{module}.py") in served for module in modules & beside)
-
-
-def test_a_write_that_fails_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "file"
-    write_atomically(path, b"old")
-
-    def fail(*_: object) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, b"new")
-    assert _contents(tmp_path) == {Path("file"): b"old"}

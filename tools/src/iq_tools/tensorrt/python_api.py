@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -25,6 +26,8 @@ from iq_tools.tensorrt.runner import PlanTower
 # TensorRT's types of layers that cost time in a tower.
 _HEAVY: Final = frozenset({"CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY"})
 _HALF: Final = "HALF"
+# TensorRT for RTX compiles kernels where it loads a plan; its timing cache is deprecated and empty.
+_WITHOUT_TIMING_CACHE: Final = "tensorrt_rtx"
 
 
 class PythonBuilder:
@@ -53,6 +56,9 @@ class PythonBuilder:
         Raises:
             GpuError: TensorRT refuses the graph, or a heavy layer is not FP16.
         """
+        if options.timing_cache is not None and self.name == _WITHOUT_TIMING_CACHE:
+            report(f"{self.name} measures no kernels: {options.timing_cache} is left alone")
+            options = replace(options, timing_cache=None)
         return _build(graph, tower, options, self._trt, report)
 
     def runner(self, plan: bytes) -> PlanRunner:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 from click.testing import CliRunner
@@ -18,17 +19,20 @@ from scipy.stats import spearmanr
 from tritonclient.grpc import model_config_pb2
 
 from iq_client import Client, LocalServer, LocalServerError
-from iq_tools import int8
-from iq_tools.cli import main
+from iq_tools.cli import cli
 from iq_tools.contract import INT8_FILE, PRECISIONS, ContractError, Tower
+from iq_tools.errors import InputError, ScoresMovedError
+from iq_tools.graph import int8
 from iq_tools.graph.runner import OnnxTower
 from iq_tools.repository import CpuPrecision, repository_files, write_repository
 from iq_tools.serving.processor import has_bf16
 
 TOWER = Path("nima_tower")
 
+Pixels = npt.NDArray[np.uint8]
 
-def _photos(count: int, size: tuple[int, int], seed: int = 0) -> np.ndarray:
+
+def _photos(count: int, size: tuple[int, int], seed: int = 0) -> Pixels:
     """Soft random pictures of different brightness and contrast, uint8 [count,H,W,3]."""
     random = np.random.default_rng(seed)
     pictures = []
@@ -40,7 +44,7 @@ def _photos(count: int, size: tuple[int, int], seed: int = 0) -> np.ndarray:
     return np.stack(pictures)
 
 
-def _write(folder: Path, pixels: np.ndarray) -> Path:
+def _write(folder: Path, pixels: Pixels) -> Path:
     folder.mkdir()
     for number, picture in enumerate(pixels):
         Image.fromarray(picture).save(folder / f"{number:03}.png")
@@ -56,7 +60,7 @@ def repository(
     photos = _write(folder / "photos", _photos(int8.MIN_PHOTOS, description_size))
     command = ["repository", "--onnx", str(onnx_file), "--output", str(folder / "repository")]
     result = CliRunner().invoke(
-        main, [*command, "--precision", "int8", "--calibration", str(photos)]
+        cli, [*command, "--precision", "int8", "--calibration", str(photos)]
     )
     assert result.exit_code == 0, result.output
     assert "Spearman" in result.output
@@ -117,7 +121,7 @@ def test_a_tower_whose_order_suffers_stays_f32(
         row, column = (random.integers(0, side) for side in description_size)
         picture[row, column] += random.integers(-1, 2, 3)
     photos = _write(tmp_path / "photos", grey.astype(np.uint8))
-    with pytest.raises(ContractError, match=r"Spearman 0\.99.*MinMax.*Percentile.*Entropy"):
+    with pytest.raises(ScoresMovedError, match=r"Spearman 0\.99.*MinMax.*Percentile.*Entropy"):
         write_repository(onnx_file, tmp_path / "repository", precision=CpuPrecision("int8", photos))
     assert not (tmp_path / "repository").exists()
 
@@ -128,7 +132,7 @@ def test_int8_wants_photos_and_enough_of_them(
     with pytest.raises(ContractError, match="--calibration"):
         write_repository(onnx_file, tmp_path / "none", precision=CpuPrecision("int8"))
     few = _write(tmp_path / "few", _photos(5, description_size))
-    with pytest.raises(ContractError, match="5 photos are too few"):
+    with pytest.raises(InputError, match="5 photos are too few"):
         write_repository(onnx_file, tmp_path / "none", precision=CpuPrecision("int8", few))
     assert not (tmp_path / "none").exists()
 

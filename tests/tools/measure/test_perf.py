@@ -4,17 +4,19 @@ import base64
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 from iq_client.local import LocalServer
-from iq_tools.cli import main
-from iq_tools.contract import ContractError
+from iq_tools.cli import cli
+from iq_tools.errors import InputError, IQToolsError, MissingToolError
 from iq_tools.measure.perf import (
     Measurement,
     Split,
+    Sweep,
     draw,
     find_perf_analyzer,
     markdown_table,
@@ -57,7 +59,7 @@ def test_the_split_of_an_ensemble_is_that_of_its_steps(tmp_path: Path) -> None:
         model="nima",
         batch=2,
         concurrency=2,
-        images_per_second=pytest.approx(4 / 0.096741),
+        images_per_second=pytest.approx(4 / 0.096741),  # type: ignore[arg-type]
         p50=95.872,
         p99=104.311,
         splits=(
@@ -73,10 +75,10 @@ def test_the_split_of_an_ensemble_is_that_of_its_steps(tmp_path: Path) -> None:
 
 
 def test_no_result_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ContractError, match="measured nothing"):
+    with pytest.raises(IQToolsError, match="measured nothing"):
         read_result(tmp_path, "nima", 1)
     (tmp_path / "result.csv").write_text(ENSEMBLE.splitlines()[0] + "\n")
-    with pytest.raises(ContractError, match="measured nothing"):
+    with pytest.raises(IQToolsError, match="measured nothing"):
         read_result(tmp_path, "nima", 1)
 
 
@@ -96,13 +98,19 @@ def test_a_missing_program_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ContractError, match="pip install perf-analyzer"):
+    with pytest.raises(MissingToolError, match="pip install perf-analyzer"):
         find_perf_analyzer()
+
+
+@pytest.mark.parametrize("numbers", [{"batches": (1, 0)}, {"concurrencies": (0,)}, {"requests": 0}])
+def test_a_sweep_of_nothing_is_refused(numbers: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="1 or more"):
+        Sweep(**numbers)
 
 
 @pytest.mark.parametrize("numbers", ["", "0", "1,x", "1,,2"])
 def test_lists_of_numbers_are_checked(numbers: str, tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, ["perf", "--photos", str(tmp_path), "--batch", numbers])
+    result = CliRunner().invoke(cli, ["perf", "--photos", str(tmp_path), "--batch", numbers])
     assert result.exit_code == 2
     assert "no list such as" in result.output
 
@@ -115,7 +123,7 @@ def test_a_running_server_is_measured(server: LocalServer, tmp_path: Path) -> No
     photos.mkdir()
     Image.effect_mandelbrot((320, 240), (-2, -1, 1, 1), 50).save(photos / "a.jpg")
     result = CliRunner().invoke(
-        main,
+        cli,
         ["perf", "--url", server.url, "--photos", str(photos), "--output", str(tmp_path / "out"),
          "--batch", "2", "--concurrency", "1,2", "--requests", "4"],
     )  # fmt: skip

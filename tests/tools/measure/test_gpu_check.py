@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -12,15 +11,12 @@ from types import ModuleType
 import pytest
 from click.testing import CliRunner, Result
 
-from iq_tools import gpu_check
-from iq_tools.cli import main
-from iq_tools.contract import ContractError
+from iq_tools.cli import cli
+from iq_tools.errors import GpuError, InputError, MissingToolError
 from iq_tools.graph.tower import read_tower
-from iq_tools.tensorrt.plan import describe_gpu
+from iq_tools.measure import gpu_check
 from iq_tools.repository import write_repository
-from iq_tools.measure.timing import rate
-
-FAKE_TRTEXEC = Path(__file__).with_name("fake_trtexec.py")
+from iq_tools.tensorrt.gpu import describe_gpu, load_gpu_pixels
 
 pytest.importorskip("nvidia.nvimgcodec", reason="needs the extra iq-tools[gpu]")
 
@@ -35,7 +31,7 @@ def repository(onnx_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture
 def gpu_pixels(repository: Path) -> Iterator[ModuleType]:
     before = sys.path[:]
-    yield gpu_check.load_gpu_pixels(repository)
+    yield load_gpu_pixels(repository)
     sys.path[:] = before
 
 
@@ -50,22 +46,10 @@ def photos(example_photos: list[Path], tmp_path: Path) -> Path:
 
 def _check(repository: Path, photos: Path, *options: str) -> Result:
     return CliRunner().invoke(
-        main,
+        cli,
         ["gpu-check", "--model-repository", str(repository), "--photos", str(photos),
          "--seconds", "0", *options],
     )  # fmt: skip
-
-
-def test_a_rate_counts_what_was_done() -> None:
-    done: list[int] = []
-
-    def work() -> int:
-        done.append(3)
-        return 3
-
-    assert rate(work, 0.0) > 0
-    assert len(done) == 2  # once to warm up
-    assert rate(work, 0.05) <= sum(done) / 0.05
 
 
 def test_decoding_is_measured_against_the_host(
@@ -82,7 +66,7 @@ def test_decoding_is_measured_against_the_host(
 
 
 def test_a_photo_that_cannot_be_read_is_named(gpu_pixels: ModuleType, onnx_file: Path) -> None:
-    with pytest.raises(ContractError, match="1 photos cannot be read, such as: UNREADABLE"):
+    with pytest.raises(InputError, match="1 photos cannot be read, such as: UNREADABLE"):
         gpu_check.measure_decoding(
             gpu_pixels, gpu_pixels.cpu_device(), [b"no photo"], read_tower(onnx_file), 0.0
         )
@@ -97,31 +81,22 @@ def test_operations_are_two_for_each_weight_at_each_place(onnx_file: Path) -> No
 @pytest.mark.skipif(describe_gpu() is not None, reason="there is a GPU here")
 def test_without_a_gpu_it_says_so(repository: Path, photos: Path) -> None:
     result = _check(repository, photos)
-    assert result.exit_code == 1
+    assert result.exit_code == GpuError.exit_code
     assert "no NVIDIA GPU" in result.output
 
 
 def test_a_repository_without_the_gpus_preprocessing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ContractError, match="iq-tools repository"):
-        gpu_check.load_gpu_pixels(tmp_path)
+    with pytest.raises(InputError, match="iq-tools repository"):
+        load_gpu_pixels(tmp_path)
 
 
+@pytest.mark.usefixtures("gpu", "trtexec")
 def test_everything_is_measured_and_set_beside_the_peak(
     repository: Path,
     photos: Path,
     gpu_pixels: ModuleType,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name, script in (
-        ("nvidia-smi", "echo 'NVIDIA L4, 8.9, 590.10'"),
-        ("trtexec", f'exec {sys.executable} {FAKE_TRTEXEC} "$@"'),
-    ):
-        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
-        (programs / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(gpu_check, "open_device", lambda module: module.cpu_device())
     monkeypatch.setattr(gpu_check, "_MATRIX", 32)
     result = _check(repository, photos, "--builder", "trtexec")
@@ -138,5 +113,5 @@ def test_the_server_needs_perf_analyzer(repository: Path, photos: Path, tmp_path
     result = _check(
         repository, photos, "--url", "localhost:1", "--perf-analyzer", str(tmp_path / "none")
     )
-    assert result.exit_code == 1
+    assert result.exit_code == MissingToolError.exit_code
     assert "pip install perf-analyzer" in result.output

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper, shape_inference
 
-from iq_tools.contract import ContractError
+from iq_tools.errors import GraphError, ScoresMovedError
 from iq_tools.graph.fp16 import to_fp16
 from iq_tools.graph.runner import OnnxTower
 
@@ -64,11 +64,11 @@ def test_a_weight_beyond_fp16_is_refused(onnx_file: Path) -> None:
             values = numpy_helper.to_array(constant).copy()
             values.flat[0] = 7e4
             constant.CopyFrom(numpy_helper.from_array(values, name))
-    with pytest.raises(ContractError, match="Serve this tower in FP32"):
+    with pytest.raises(ScoresMovedError, match="Serve this tower in FP32"):
         to_fp16(model)
 
 
 def test_a_graph_without_softmax_is_refused() -> None:
     model = onnx.helper.make_model(onnx.helper.make_graph([], "empty", [], []))
-    with pytest.raises(ContractError, match="Softmax"):
+    with pytest.raises(GraphError, match="Softmax"):
         to_fp16(model)
