@@ -20,8 +20,8 @@ import numpy as np
 import onnxruntime
 from measure import in_turns, machine, ratio, table, versions
 
-from iq_tools.contract import MASK, ONNX_FILE, PIXELS, TOWER_MODEL, VERSION
-from iq_tools.serving.processor import has_bf16, usable_cores
+from iq_serving.contract import MASK, ONNX_FILE, PIXELS, TOWER_MODEL, VERSION
+from iq_serving.machine import has_bf16, usable_cores
 
 TOWER = "inception_resnet_v2"
 PACKAGES = ("tensorflow-cpu", "keras", "onnxruntime", "openvino")

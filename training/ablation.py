@@ -26,18 +26,19 @@ import numpy.typing as npt
 from rich.console import Console
 from scipy.optimize import brentq
 
+from iq_serving.contract import VOTES
+from iq_serving.preprocessing import load_pixels
 from siamese_nima.checkpoint import read_position
 from siamese_nima.config import Stage
 from siamese_nima.data import DataConfig, inspect
 from siamese_nima.data.decoding import decode
 from siamese_nima.distortions import DISTORTIONS, LEVELS, distort, working_picture
-from siamese_nima.distribution import VOTES, mean_opinion_score
+from siamese_nima.distribution import mean_opinion_score
 from siamese_nima.labelled import LabelledSet
 from siamese_nima.learner import pixel_learner
 from siamese_nima.metrics import bootstrap, mean_emd, ordered_pairs, pair_hits, spearman
 from siamese_nima.objective import LossWeights
 from siamese_nima.photos import find_photos, split_by_content
-from siamese_nima.preprocessing import load_pixels
 from siamese_nima.towers import build_tower, get_tower
 from siamese_nima.training import LAST_FILE, STATE_FILE, TrainConfig, train
 from siamese_nima.weights import load_weights

@@ -19,7 +19,7 @@ from PIL import Image
 
 from iq_client.errors import InputError
 from iq_client.inputs import EXTENSIONS, InputOptions, encode_image, expand
-from siamese_nima.preprocessing import load_pixels, to_pixels
+from iq_serving.preprocessing import load_pixels, to_pixels
 
 
 def error_of(item: Any, **options: Any) -> InputError:

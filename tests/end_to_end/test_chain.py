@@ -167,8 +167,8 @@ def test_one_corrupt_image_leaves_the_others_scored(
 
 def keras_means(weights: Path, photos: list[Path]) -> list[float]:
     """Mean opinion scores by Keras, with the training side's own preprocessing."""
+    from iq_serving.preprocessing import load_pixels
     from siamese_nima.distribution import mean_opinion_score
-    from siamese_nima.preprocessing import load_pixels
     from siamese_nima.towers import build_tower, get_tower
     from siamese_nima.weights import load_weights
 

@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from iq_client import Client, LocalServer
+from iq_serving.preprocessing import load_pixels
 from iq_tools.cli import cli
 from iq_tools.graph.runner import OnnxTower
 from iq_tools.graph.tower import read_tower
-from siamese_nima.preprocessing import load_pixels
 from siamese_nima.towers import TOWERS
 
 # f32 in two libraries that add in another order.

@@ -17,7 +17,7 @@ from PIL import Image
 from iq_client.errors import LocalServerError
 from iq_client.local import LocalServer
 
-pytest.importorskip("nvidia.nvimgcodec", reason="needs the extra iq-tools[gpu]")
+pytest.importorskip("nvidia.nvimgcodec", reason="needs nvidia-nvimgcodec-cu13")
 
 OUTPUTS = ("DISTRIBUTION", "MEAN", "STD", "ERROR")
 

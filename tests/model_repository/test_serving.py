@@ -19,7 +19,7 @@ from PIL import Image
 
 from iq_client.local import LocalServer
 from iq_tools.graph.runner import OnnxTower
-from siamese_nima.preprocessing import load_pixels
+from iq_serving.preprocessing import load_pixels
 
 OUTPUTS = ("DISTRIBUTION", "MEAN", "STD", "ERROR")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from iq_client.local import MALLOC_THRESHOLDS, LocalServer
-from iq_tools.serving.counter import METRIC, ImageCounter
+from iq_serving.counter import METRIC, ImageCounter
 
 ROOT = Path(__file__).resolve().parents[2]
 # The stock image gives Python and numpy, requirements.in the rest.

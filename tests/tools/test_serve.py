@@ -16,7 +16,6 @@ import pytest
 from click.testing import CliRunner
 
 from iq_tools.cli import cli
-from iq_tools.contract import ContractError
 from iq_tools.errors import (
     GpuError,
     GraphError,
@@ -109,7 +108,7 @@ def test_where_photos_are_decoded_is_found_out_and_told(
 def test_why_the_gpu_cannot_decode_is_told(repository: Path) -> None:
     problem = gpu_decoding_problem(repository)
     assert problem is not None
-    assert problem.startswith("the GPU cannot be used")
+    assert problem.startswith("GPU 0 cannot be used")
 
 
 @pytest.mark.usefixtures("gpu", "trtexec")
@@ -232,7 +231,7 @@ def test_a_wrong_folder_is_not_left_to_onnx_runtime(
         _prepare(photos, photos, tmp_path)
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(ContractError, match="holds no photos"):
+    with pytest.raises(InputError, match="holds no photos"):
         _prepare(repository, empty, tmp_path)
 
 

@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import pytest
 
+from iq_serving.preprocessing import load_pixels
 from siamese_nima.distribution import mean_opinion_score, standard_deviation
 from siamese_nima.errors import UnknownTowerError, WeightsError
-from siamese_nima.preprocessing import load_pixels
 from siamese_nima.towers import build_tower, get_tower
 from siamese_nima.weights import load_weights, save_weights
 

@@ -4,6 +4,7 @@ import json
 import shlex
 from pathlib import Path
 
+import onnx
 import pytest
 from click.testing import CliRunner, Result
 
@@ -71,6 +72,24 @@ def test_the_former_plan_stays_where_scores_move(
     assert "moves a mean score by 0.1" in result.output
     assert plan.read_bytes() == b"former"
     assert not [path for path in plan.parent.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.usefixtures("gpu", "trtexec")
+def test_a_new_tower_is_not_served_by_the_plan_of_the_former(
+    repository: Path, onnx_file: Path, photos: Path, tmp_path: Path
+) -> None:
+    result = _plan("--repository", repository, "--photos", photos, "--builder", "trtexec")
+    assert result.exit_code == 0, result.output
+    plan = repository / "nima_tower" / "1" / "model.plan"
+    said: list[str] = []
+    write_repository(onnx_file, repository, report=said.append)
+    assert plan.exists() and not said
+    model = onnx.load(onnx_file)
+    model.doc_string = "another"
+    onnx.save(model, tmp_path / "another.onnx")
+    write_repository(tmp_path / "another.onnx", repository, report=said.append)
+    assert not plan.exists() and not plan.with_suffix(".json").exists()
+    assert "iq-tools plan --repository" in said[0]
 
 
 def test_one_place_is_given(

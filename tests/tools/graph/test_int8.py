@@ -19,13 +19,13 @@ from scipy.stats import spearmanr
 from tritonclient.grpc import model_config_pb2
 
 from iq_client import Client, LocalServer, LocalServerError
+from iq_serving.contract import INT8_FILE, PRECISIONS, Tower
+from iq_serving.machine import has_bf16
 from iq_tools.cli import cli
-from iq_tools.contract import INT8_FILE, PRECISIONS, ContractError, Tower
 from iq_tools.errors import InputError, ScoresMovedError
 from iq_tools.graph import int8
 from iq_tools.graph.runner import OnnxTower
 from iq_tools.repository import CpuPrecision, repository_files, write_repository
-from iq_tools.serving.processor import has_bf16
 
 TOWER = Path("nima_tower")
 
@@ -129,7 +129,7 @@ def test_a_tower_whose_order_suffers_stays_f32(
 def test_int8_wants_photos_and_enough_of_them(
     onnx_file: Path, description_size: tuple[int, int], tmp_path: Path
 ) -> None:
-    with pytest.raises(ContractError, match="--calibration"):
+    with pytest.raises(InputError, match="--calibration"):
         write_repository(onnx_file, tmp_path / "none", precision=CpuPrecision("int8"))
     few = _write(tmp_path / "few", _photos(5, description_size))
     with pytest.raises(InputError, match="5 photos are too few"):
@@ -142,7 +142,7 @@ def test_bf16_is_refused_where_the_processor_lacks_it(
 ) -> None:
     if has_bf16():
         pytest.skip("this processor computes in bf16")
-    with pytest.raises(ContractError, match="AVX512-BF16"):
+    with pytest.raises(InputError, match="AVX512-BF16"):
         write_repository(onnx_file, tmp_path / "one", precision=CpuPrecision("bf16"))
     assert not (tmp_path / "one").exists()
     # A repository from another machine: the server refuses as well, and does not serve f32.
@@ -188,7 +188,7 @@ def test_an_unknown_precision_is_refused(description: dict[str, Any]) -> None:
     import json
 
     tower = Tower.parse(json.dumps(description), origin="a test")
-    with pytest.raises(ContractError, match=", ".join(PRECISIONS)):
+    with pytest.raises(InputError, match=", ".join(PRECISIONS)):
         repository_files(tower, precision="fp8")
 
 

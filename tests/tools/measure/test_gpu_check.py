@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from click.testing import CliRunner, Result
 
+from iq_serving.gpu_pixels import cpu_device
 from iq_tools.cli import cli
 from iq_tools.errors import GpuError, InputError, MissingToolError
 from iq_tools.graph.tower import read_tower
 from iq_tools.measure import gpu_check
 from iq_tools.repository import write_repository
-from iq_tools.tensorrt.gpu import describe_gpu, load_gpu_pixels
+from iq_tools.tensorrt.gpu import describe_gpu
 
-pytest.importorskip("nvidia.nvimgcodec", reason="needs the extra iq-tools[gpu]")
+pytest.importorskip("nvidia.nvimgcodec", reason="needs nvidia-nvimgcodec-cu13")
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +24,6 @@ def repository(onnx_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("models")
     write_repository(onnx_file, folder)
     return folder
-
-
-@pytest.fixture
-def gpu_pixels(repository: Path) -> Iterator[ModuleType]:
-    before = sys.path[:]
-    yield load_gpu_pixels(repository)
-    sys.path[:] = before
 
 
 @pytest.fixture
@@ -52,24 +43,18 @@ def _check(repository: Path, photos: Path, *options: str) -> Result:
     )  # fmt: skip
 
 
-def test_decoding_is_measured_against_the_host(
-    gpu_pixels: ModuleType, onnx_file: Path, photos: Path
-) -> None:
+def test_decoding_is_measured_against_the_host(onnx_file: Path, photos: Path) -> None:
     files = [path.read_bytes() for path in sorted(photos.iterdir())]
-    found = gpu_check.measure_decoding(
-        gpu_pixels, gpu_pixels.cpu_device(), files, read_tower(onnx_file), 0.0, batch=2
-    )
+    found = gpu_check.measure_decoding(cpu_device(), files, read_tower(onnx_file), 0.0, batch=2)
     assert found.on_gpu > 0
     assert found.on_host > 0
     assert found.left_to_host == 0
     assert 0 <= found.difference < 1
 
 
-def test_a_photo_that_cannot_be_read_is_named(gpu_pixels: ModuleType, onnx_file: Path) -> None:
+def test_a_photo_that_cannot_be_read_is_named(onnx_file: Path) -> None:
     with pytest.raises(InputError, match="1 photos cannot be read, such as: UNREADABLE"):
-        gpu_check.measure_decoding(
-            gpu_pixels, gpu_pixels.cpu_device(), [b"no photo"], read_tower(onnx_file), 0.0
-        )
+        gpu_check.measure_decoding(cpu_device(), [b"no photo"], read_tower(onnx_file), 0.0)
 
 
 def test_operations_are_two_for_each_weight_at_each_place(onnx_file: Path) -> None:
@@ -85,19 +70,13 @@ def test_without_a_gpu_it_says_so(repository: Path, photos: Path) -> None:
     assert "no NVIDIA GPU" in result.output
 
 
-def test_a_repository_without_the_gpus_preprocessing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="iq-tools repository"):
-        load_gpu_pixels(tmp_path)
-
-
 @pytest.mark.usefixtures("gpu", "trtexec")
 def test_everything_is_measured_and_set_beside_the_peak(
     repository: Path,
     photos: Path,
-    gpu_pixels: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gpu_check, "open_device", lambda module: module.cpu_device())
+    monkeypatch.setattr(gpu_check, "open_device", cpu_device)
     monkeypatch.setattr(gpu_check, "_MATRIX", 32)
     result = _check(repository, photos, "--builder", "trtexec")
     assert result.exit_code == 0, result.output

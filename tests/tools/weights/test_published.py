@@ -10,9 +10,10 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iq_serving.contract import weights_folder
 from iq_tools.cli import cli
 from iq_tools.errors import DownloadError
-from iq_tools.weights.published import SOURCES, cache_folder, find_source
+from iq_tools.weights.published import SOURCES, find_source
 
 
 @pytest.fixture(autouse=True)
@@ -48,21 +49,12 @@ def test_the_list_says_what_is_there(cache: Path) -> None:
     assert lines["idealo/mobilenet-technical"][2].startswith("https://")
 
 
-def test_the_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for value in ("", "relative/path"):
-        monkeypatch.setenv("XDG_CACHE_HOME", value)
-        assert cache_folder() == tmp_path / ".cache" / "siamese-nima" / "weights"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_folder() == tmp_path / ".cache" / "siamese-nima" / "weights"
-
-
 def test_every_name_has_a_place_of_its_own() -> None:
     places = {find_source(name)[1] for name in SOURCES}
     assert len(places) == len(SOURCES)
     for name in SOURCES:
         source, path = find_source(name)
-        assert str(path).startswith(str(cache_folder() / name))
+        assert str(path).startswith(str(weights_folder() / name))
         assert source.url.startswith("https://")
 
 
@@ -73,8 +65,8 @@ def test_no_address_leaves_the_cache(text: str) -> None:
             _, path = find_source(name)
         except DownloadError:
             continue
-        assert Path(os.path.normpath(path)).is_relative_to(cache_folder())
-        assert path.parent != cache_folder()
+        assert Path(os.path.normpath(path)).is_relative_to(weights_folder())
+        assert path.parent != weights_folder()
 
 
 def test_the_published_sum_is_that_of_the_published_file(data_folder: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from iq_tools.contract import ONNX_FILE
+from iq_serving.contract import ONNX_FILE
 from iq_tools.graph.convert import convert
 from iq_tools.repository import CpuPrecision, write_repository
 

@@ -21,9 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from iq_tools.contract import PLAN_FILE, PREPROCESS_MODEL, VERSION
+from iq_serving.contract import PLAN_FILE, PREPROCESS_MODEL, VERSION
 from iq_tools.errors import GpuError, InputError, MissingToolError, ScoresMovedError
-from iq_tools.photos import PREPROCESSING_FILE
 from iq_tools.tensorrt.gpu import require_gpu
 from iq_tools.tensorrt.placement import CONFIG_NAME, lay_out
 from iq_tools.tensorrt.plan import Builder, PlanOptions
@@ -34,17 +33,6 @@ RUNTIMES: Final = ("auto", "tensorrt", "onnxruntime")
 _FALL_BACK: Final = (GpuError, MissingToolError, ScoresMovedError)
 
 _KEY_LENGTH: Final = 16
-# Opens the GPU as the preprocessing does.
-_PROBE: Final = """
-import sys
-from pathlib import Path
-from iq_tools.errors import IQToolsError
-from iq_tools.tensorrt.gpu import load_gpu_pixels, open_device
-try:
-    open_device(load_gpu_pixels(Path(sys.argv[1])))
-except IQToolsError as error:
-    sys.exit(str(error))
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +140,12 @@ def prepare(
 def gpu_decoding_problem(repository: Path) -> str | None:
     """The reason why photos cannot be decoded on the GPU; None where they can.
 
-    Tried in a process of its own, as the server's is: the model would fail to load, and Triton
-    would not start.
+    Tried in a process of its own, with the repository's own code, as the server does: the model
+    would fail to load, and Triton would not start.
     """
     tried = subprocess.run(
-        [sys.executable, "-c", _PROBE, str(repository)],
+        [sys.executable, "-m", "iq_serving.gpu_probe"],
+        cwd=repository / PREPROCESS_MODEL / VERSION,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -208,7 +197,6 @@ def cached_plan(
     from iq_tools.tensorrt.make import make_plan
 
     onnx_file = graph_of(repository)
-    preprocessing = repository / PREPROCESS_MODEL / VERSION / PREPROCESSING_FILE
     folder = cache / plan_key(onnx_file, gpu, builder)
     plan = folder / PLAN_FILE
     if plan.is_file():
@@ -223,15 +211,7 @@ def cached_plan(
     with _locked(folder / "lock"):
         if not plan.is_file():  # whoever held the lock may have built it
             options = PlanOptions(timing_cache=folder / "timing.cache")
-            make_plan(
-                onnx_file,
-                plan,
-                photos,
-                options,
-                builder=builder,
-                preprocessing=preprocessing,
-                report=report,
-            )
+            make_plan(onnx_file, plan, photos, options, builder=builder, report=report)
     return plan
 
 

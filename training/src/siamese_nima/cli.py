@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from iq_serving.contract import INTERPOLATIONS
 from siamese_nima.config import RunConfig, load_config, read_config
 from siamese_nima.data.samples import FORMS
 from siamese_nima.errors import SiameseNimaError
-from siamese_nima.preprocessing import INTERPOLATIONS
 
 
 class _Group(click.Group):
@@ -88,7 +88,7 @@ def tune(config: RunConfig) -> None:
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder.")
 @click.option(
     "--interpolation",
-    type=click.Choice(list(INTERPOLATIONS)),
+    type=click.Choice(INTERPOLATIONS),
     help="How the server resizes; default: what the weights say, else bilinear. Towers trained "
     "elsewhere with Keras' load_img want nearest.",
 )
@@ -222,7 +222,7 @@ def _model_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option(
             "--interpolation",
-            type=click.Choice(list(INTERPOLATIONS)),
+            type=click.Choice(INTERPOLATIONS),
             help="How photos are resized; for weight files only. Default: what the file's record "
             "says, else bilinear.",
         ),

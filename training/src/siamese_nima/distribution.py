@@ -1,14 +1,13 @@
-"""The ten votes of NIMA (Talebi & Milanfar 2017, section III) and the moments of a distribution."""
+"""Moments of a distribution of votes (NIMA, Talebi & Milanfar 2017, section III)."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-VOTE_BINS: Final = 10
-VOTES: Final = tuple(float(vote) for vote in range(1, VOTE_BINS + 1))
+from iq_serving.contract import VOTES
 
 Floats = npt.NDArray[np.floating[Any]]
 

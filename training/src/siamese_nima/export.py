@@ -10,8 +10,8 @@ from typing import Any, Final
 import keras
 import tensorflow as tf
 
-from siamese_nima.distribution import VOTES
-from siamese_nima.preprocessing import PREPROCESSING_VERSION
+from iq_serving.contract import VOTES
+from iq_serving.preprocessing import PREPROCESSING_VERSION
 from siamese_nima.towers import Tower
 
 SIGNATURE: Final = "serving_default"
@@ -54,7 +54,7 @@ def export_saved_model(
         model: With its weights, on Keras' TensorFlow backend.
         output: Folder to write; it appears complete or not at all, and replaces one of before.
         interpolation: How the server is to resize for it, a key of
-            `preprocessing.INTERPOLATIONS`.
+            `contract.INTERPOLATIONS`.
 
     Raises:
         RuntimeError: Keras runs on another backend.

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from iq_serving.contract import VOTE_BINS
 from siamese_nima.data.samples import Sample
-from siamese_nima.distribution import VOTE_BINS
 from siamese_nima.objective import Batch
 from siamese_nima.pairs import buckets
 

@@ -9,9 +9,10 @@ from typing import IO, Final
 import numpy as np
 import pandas as pd
 
+from iq_serving.contract import VOTE_BINS, VOTES
 from siamese_nima.data import Sample
 from siamese_nima.data.decoding import encoded
-from siamese_nima.distribution import VOTE_BINS, VOTES, mean_opinion_score, standard_deviation
+from siamese_nima.distribution import mean_opinion_score, standard_deviation
 from siamese_nima.errors import ConfigError, DataError
 from siamese_nima.progress import Progress, silent
 from siamese_nima.scoring import Floats, Scored, Scorer

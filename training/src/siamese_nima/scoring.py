@@ -11,10 +11,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from siamese_nima.distribution import VOTE_BINS
+from iq_serving.contract import VOTE_BINS, WEIGHT_SUFFIXES
+from iq_serving.preprocessing import ImageError, load_pixels
 from siamese_nima.errors import ConfigError, WeightsError
-from siamese_nima.preprocessing import ImageError, load_pixels
-from siamese_nima.weight_files import SUFFIXES, find_weights
+from siamese_nima.weight_files import find_weights
 
 Floats = npt.NDArray[np.float32]
 
@@ -64,14 +64,14 @@ def open_scorer(model: str | Path, *, tower: str = "", interpolation: str = "") 
         return _saved_model(path)
     if path.suffix.lower() == ".onnx" and path.is_file():
         return _onnx(path)
-    if path.suffix.lower() in SUFFIXES:
+    if path.suffix.lower() in WEIGHT_SUFFIXES:
         return _weights(model, tower, interpolation)
     try:
         file = find_weights(model).path
     except WeightsError as error:
         raise ConfigError(
-            f"{model} is no weight file ({', '.join(SUFFIXES)}), SavedModel folder, .onnx file or "
-            f"{URL_SCHEME}HOST:PORT: {error}"
+            f"{model} is no weight file ({', '.join(WEIGHT_SUFFIXES)}), SavedModel folder, .onnx "
+            f"file or {URL_SCHEME}HOST:PORT: {error}"
         ) from error
     return _weights(file, tower, interpolation)
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import keras
 import tensorflow as tf
 
-from siamese_nima.distribution import VOTE_BINS
+from iq_serving.contract import VOTE_BINS
 from siamese_nima.objective import Batch, LossWeights, batch_losses
 from siamese_nima.replicas import Replicas
 from siamese_nima.schedule import CLIP_NORM

@@ -78,7 +78,7 @@ class TrainConfig:
         batch_size: Images a step; even, so that pairs stay together.
         accumulate: Steps whose gradients are averaged into one update.
         mirror: Whether half of the photos are mirrored, drawn anew each epoch.
-        interpolation: How photos are resized; a key of `preprocessing.INTERPOLATIONS`.
+        interpolation: How photos are resized; one of `contract.INTERPOLATIONS`.
         image_size: Side of the pixels, 0 for the tower's own.
         patience: Epochs of a phase without a better held-out accuracy before it ends.
         workers: Decoders at work at once, 0 for one a core.

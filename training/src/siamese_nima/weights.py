@@ -36,7 +36,7 @@ class LoadedTower:
     Attributes:
         tower: What it is, its image size the one that the weights were trained with.
         model: From normalised pixels to distributions.
-        interpolation: How photos are resized for it, a key of `preprocessing.INTERPOLATIONS`.
+        interpolation: How photos are resized for it, one of `contract.INTERPOLATIONS`.
     """
 
     tower: Tower
@@ -50,7 +50,7 @@ def load_tower(name: str | Path, *, tower: str = "", interpolation: str = "") ->
     Args:
         name: See `weight_files.find_weights`.
         tower: Name in the registry; empty for what the file's record says.
-        interpolation: A key of `preprocessing.INTERPOLATIONS`; empty for what the record says, or
+        interpolation: One of `contract.INTERPOLATIONS`; empty for what the record says, or
             else `bilinear`.
 
     Returns:

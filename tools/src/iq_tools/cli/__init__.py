@@ -20,7 +20,6 @@ from iq_tools.cli.plan import plan
 from iq_tools.cli.repository import repository
 from iq_tools.cli.serve import serve
 from iq_tools.cli.weights import weights
-from iq_tools.contract import ContractError
 from iq_tools.errors import IQToolsError
 
 
@@ -35,8 +34,6 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except IQToolsError as error:
             _end(ctx, str(error), error.exit_code)
-        except ContractError as error:
-            _end(ctx, str(error), IQToolsError.exit_code)
         except OSError as error:
             if error.filename is None:
                 raise

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from iq_serving.contract import ONNX_FILE
 from iq_tools.cli.options import NEW_FILE
-from iq_tools.contract import ONNX_FILE
 
 
 @click.command()

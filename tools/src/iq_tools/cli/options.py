@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from iq_tools.contract import PRECISIONS
+from iq_serving.contract import PRECISIONS
 from iq_tools.tensorrt.builders import BUILDERS
 
 FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import click
 
+from iq_serving.contract import PLAN_FILE
 from iq_tools.cli.options import FILE, FOLDER, NEW_FILE, builder_option, report
-from iq_tools.contract import PLAN_FILE
 from iq_tools.tensorrt.plan import REPORT_SUFFIX, PlanOptions
 
 _DEFAULTS: Final = PlanOptions()
@@ -26,7 +26,6 @@ _DEFAULTS: Final = PlanOptions()
 )
 @click.option("-o", "--output", type=NEW_FILE, help=f"With --onnx; default: {PLAN_FILE}")
 @click.option("--photos", type=FOLDER, required=True, help="Photos that the gate compares on.")
-@click.option("--preprocessing", type=FILE, help="As for `repository`.")
 @builder_option
 @click.option("--min-batch", default=_DEFAULTS.min_batch, show_default=True)
 @click.option("--opt-batch", default=_DEFAULTS.opt_batch, show_default=True)
@@ -40,7 +39,6 @@ def plan(
     onnx_file: Path | None,
     output: Path | None,
     photos: Path,
-    preprocessing: Path | None,
     builder: str | None,
     **options: Any,
 ) -> None:
@@ -66,7 +64,6 @@ def plan(
         photos,
         PlanOptions(**options),
         builder=find_builder(builder),
-        preprocessing=preprocessing,
         report=report,
     )
     for stage, value in drift.items():

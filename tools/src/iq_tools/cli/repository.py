@@ -12,14 +12,10 @@ from iq_tools.cli.options import FILE, NEW_FOLDER, REPOSITORY, precision_options
 @click.command()
 @click.option("--onnx", "onnx_file", type=FILE, required=True, help="The tower's graph.")
 @click.option("--output", type=NEW_FOLDER, default=REPOSITORY, show_default=True)
-@click.option(
-    "--preprocessing", type=FILE, help="preprocessing.py to serve with; default: the installed one"
-)
 @precision_options
 def repository(
     onnx_file: Path,
     output: Path,
-    preprocessing: Path | None,
     precision: str,
     calibration: Path | None,
 ) -> None:
@@ -29,7 +25,6 @@ def repository(
     for path in write_repository(
         onnx_file,
         output,
-        preprocessing=preprocessing,
         precision=CpuPrecision(precision, calibration),
         report=report,
     ):

@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
-from iq_tools.contract import (
+from iq_serving.contract import (
     BATCH_DIMENSION,
     MASK,
     PIXELS,

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from iq_tools.contract import MASK, MEAN, PIXELS
+from iq_serving.contract import MASK, MEAN, PIXELS
 from iq_tools.errors import GraphError, InputError, ScoresMovedError
 from iq_tools.graph.runner import OnnxTower
 

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from iq_tools.contract import MEAN
+from iq_serving.contract import MEAN
 from iq_tools.errors import ScoresMovedError
 
 # `DISTRIBUTION` [N,10], `MEAN` [N,1] and `STD` [N,1] by name, fp32.

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from iq_tools.contract import MASK, PIXELS, TOWER_OUTPUTS
+from iq_serving.contract import MASK, PIXELS, TOWER_OUTPUTS
 from iq_tools.errors import GraphError
 from iq_tools.graph.parity import Scores
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from iq_tools.contract import PIXELS, TOWER_FILE, TOWER_OUTPUTS, ContractError, Tower
+from iq_serving.contract import PIXELS, TOWER_FILE, TOWER_OUTPUTS, ContractError, Tower
 from iq_tools.errors import GraphError, InputError
 from iq_tools.graph.parity import Scores
 

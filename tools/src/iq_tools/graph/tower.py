@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 
-from iq_tools.contract import (
+from iq_serving.contract import (
     ONNX_FILE,
     TOWER_FILE,
     TOWER_MODEL,

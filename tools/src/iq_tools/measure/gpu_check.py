@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import functools
 import itertools
 import os
 import tempfile
@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,19 +18,22 @@ import onnx
 import onnxruntime
 from onnx import shape_inference
 
-from iq_tools.contract import (
+from iq_serving.contract import (
+    LIMITS,
     MAX_BATCH_SIZE,
     MEAN,
     PLAN_FILE,
     Tower,
 )
+from iq_serving.gpu_pixels import Device, GpuDecoder
+from iq_serving.preprocessing import load_pixels
 from iq_tools.errors import InputError, MissingToolError
 from iq_tools.graph.runner import OnnxTower
 from iq_tools.graph.tower import graph_of, read_tower
 from iq_tools.measure.perf import Sweep, measure
 from iq_tools.measure.timing import rate
 from iq_tools.photos import photo_files
-from iq_tools.tensorrt.gpu import load_gpu_pixels, open_device, require_gpu
+from iq_tools.tensorrt.gpu import open_device, require_gpu
 from iq_tools.tensorrt.make import make_plan
 from iq_tools.tensorrt.plan import Builder, PlanOptions
 
@@ -59,11 +61,11 @@ class Decoding:
     difference: float
 
 
-def matmul_peak(device: Any, seconds: float) -> float:
+def matmul_peak(device: Device, seconds: float) -> float:
     """FLOP/s of square FP16 matrix products, which no tower can exceed.
 
     Args:
-        device: A `gpu_pixels.Device`.
+        device: Where to multiply.
         seconds: For how long.
 
     Returns:
@@ -82,8 +84,7 @@ def matmul_peak(device: Any, seconds: float) -> float:
 
 
 def measure_decoding(
-    gpu_pixels: ModuleType,
-    device: Any,
+    device: Device,
     files: Sequence[bytes],
     tower: Tower,
     seconds: float,
@@ -93,7 +94,6 @@ def measure_decoding(
     """Decodes photos on a device and on the host.
 
     Args:
-        gpu_pixels: As of `load_gpu_pixels`.
         device: Where to decode.
         files: Encoded photos, taken in turn.
         tower: Gives size and interpolation.
@@ -106,11 +106,18 @@ def measure_decoding(
     Raises:
         InputError: A photo cannot be read.
     """
-    preprocessing = importlib.import_module("preprocessing")
-    options = {"image_size": tower.image_size, "interpolation": tower.interpolation}
+    decode = functools.partial(
+        load_pixels, image_size=tower.image_size, interpolation=tower.interpolation
+    )
     threads = len(os.sched_getaffinity(0))
     with ThreadPoolExecutor(threads) as pool:
-        decoder = gpu_pixels.GpuDecoder(device, limits=preprocessing.Limits(), pool=pool, **options)
+        decoder = GpuDecoder(
+            device,
+            image_size=tower.image_size,
+            interpolation=tower.interpolation,
+            limits=LIMITS,
+            pool=pool,
+        )
         decoded = [
             decoder.decode(files[start : start + batch]) for start in range(0, len(files), batch)
         ]
@@ -119,7 +126,7 @@ def measure_decoding(
         if errors:
             raise InputError(f"{len(errors)} photos cannot be read, such as: {errors[0]}")
         seen = np.concatenate([device.to_host(pixels) for pixels, _ in decoded])
-        expected = list(pool.map(lambda file: preprocessing.load_pixels(file, **options), files))
+        expected = list(pool.map(decode, files))
         turns = itertools.cycle(files)
 
         def next_batch() -> list[bytes]:
@@ -129,10 +136,7 @@ def measure_decoding(
             return len(decoder.decode(next_batch())[1])
 
         def decode_on_host() -> int:
-            decoded = pool.map(
-                lambda file: preprocessing.load_pixels(file, **options), next_batch()
-            )
-            return sum(1 for _ in decoded)
+            return sum(1 for _ in pool.map(decode, next_batch()))
 
         return Decoding(
             on_gpu=rate(decode_on_gpu, seconds),
@@ -215,15 +219,14 @@ def check(
     gpu = require_gpu()
     onnx_file = graph_of(repository)
     tower = read_tower(onnx_file)
-    gpu_pixels = load_gpu_pixels(repository)
-    device = open_device(gpu_pixels)
+    device = open_device()
     rows = [("GPU", f"{gpu['name']}, compute {gpu['compute_cap']}, driver {gpu['driver_version']}")]
     report("FP16 matrix products")
     peak = matmul_peak(device, seconds)
     rows.append(("FP16 matrix product", f"{peak / 1e12:.1f} TFLOP/s"))
     report("decoding")
     files = [path.read_bytes() for path in photo_files(photos)]
-    decoding = measure_decoding(gpu_pixels, device, files, tower, seconds)
+    decoding = measure_decoding(device, files, tower, seconds)
     rows += [
         (f"decode on the GPU, batch {MAX_BATCH_SIZE}", f"{decoding.on_gpu:.0f} images/s"),
         ("decode on the host, all cores", f"{decoding.on_host:.0f} images/s"),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from iq_tools.contract import ENSEMBLE_MODEL, IMAGE, PREPROCESS_MODEL, TOWER_MODEL
+from iq_serving.contract import ENSEMBLE_MODEL, IMAGE, PREPROCESS_MODEL, TOWER_MODEL
 from iq_tools.errors import InputError, IQToolsError, MissingToolError
 
 # The tower takes pixels, for which random bytes do: its time does not depend on them.

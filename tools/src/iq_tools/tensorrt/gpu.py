@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import shutil
 import subprocess
-import sys
-from pathlib import Path
-from types import ModuleType
-from typing import Any, Final
 
-from iq_tools.contract import PREPROCESS_MODEL, VERSION
-from iq_tools.errors import GpuError, InputError
-
-_GPU_PIXELS: Final = "gpu_pixels"
+from iq_serving.gpu_pixels import Device, DeviceError, open_gpu
+from iq_tools.errors import GpuError
 
 
 def describe_gpu() -> dict[str, str] | None:
@@ -58,32 +51,13 @@ def require_gpu() -> dict[str, str]:
     return gpu
 
 
-def load_gpu_pixels(repository: Path) -> ModuleType:
-    """Imports the GPU's preprocessing from a model repository, as its server does.
-
-    Raises:
-        InputError: The repository has none.
-    """
-    folder = repository / PREPROCESS_MODEL / VERSION
-    if not (folder / f"{_GPU_PIXELS}.py").is_file():
-        raise InputError(f"{folder} has no {_GPU_PIXELS}.py; write it with: iq-tools repository")
-    # The packages that are installed beside the model come last, as in the server.
-    sys.path[:0] = [str(folder)]
-    sys.path.append(str(folder.parent / "site-packages"))
-    return importlib.import_module(_GPU_PIXELS)
-
-
-def open_device(gpu_pixels: ModuleType) -> Any:
-    """The first GPU, as a `gpu_pixels.Device`.
+def open_device() -> Device:
+    """Opens the first GPU for decoding, as the server does.
 
     Raises:
         GpuError: A package or the GPU is missing.
     """
     try:
-        return gpu_pixels.cuda_device(0)
-    except Exception as error:  # CUDA's, of whichever library meets the missing GPU first
-        raise GpuError(
-            f"the GPU cannot be used ({type(error).__name__}: {error}). It needs a driver for CUDA "
-            f"13 and: pip install nvidia-nvimgcodec-cu13 nvidia-nvjpeg cupy-cuda13x==13.6.0 "
-            f"nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cublas"
-        ) from error
+        return open_gpu(0)
+    except DeviceError as error:
+        raise GpuError(str(error)) from error

@@ -21,7 +21,6 @@ def make_plan(
     options: PlanOptions,
     *,
     builder: Builder,
-    preprocessing: Path | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, float | None]:
     """Converts to FP16, builds, compares, and writes the plan where all agree.
@@ -32,7 +31,6 @@ def make_plan(
         photos: Folder of photos to compare scores on.
         options: Options of the build.
         builder: The way to TensorRT.
-        preprocessing: The preprocessing's source file; None for the installed one.
         report: Receives a line for every phase of the build.
 
     Returns:
@@ -46,7 +44,7 @@ def make_plan(
         ScoresMovedError: Scores moved too far. Nothing is written in any case.
     """
     source = open_tower(onnx_file)
-    pixels = read_photos(photos, source.tower, preprocessing=preprocessing)
+    pixels = read_photos(photos, source.tower)
     reference = OnnxTower(source.data)
     graph = to_fp16(source.model).SerializeToString()
     graph_drift = mean_drift(reference, OnnxTower(graph), pixels)

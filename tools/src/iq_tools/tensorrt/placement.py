@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Final
 
-from iq_tools.contract import PLAN_FILE, PREPROCESS_MODEL, TOWER_MODEL, VERSION
+from iq_serving.contract import PLAN_FILE, PREPROCESS_MODEL, TOWER_MODEL, VERSION
+from iq_tools.tensorrt.plan import GRAPH_SUM, REPORT_SUFFIX
 
 # Triton's `--model-config-name`: it takes `configs/tensorrt.pbtxt` of every model that has one.
 CONFIG_NAME: Final = "tensorrt"
@@ -24,6 +26,27 @@ def plan_path(repository: Path) -> Path:
 def gpu_preprocessing(repository: Path) -> Path:
     """The configuration that decodes on the GPU; without it Triton takes the default one."""
     return repository / PREPROCESS_MODEL / "configs" / f"{CONFIG_NAME}.pbtxt"
+
+
+def drop_plan_of_another(repository: Path, onnx_sha256: str) -> bool:
+    """Removes a plan that another graph was built into, or of which nothing is known.
+
+    Args:
+        repository: The model repository.
+        onnx_sha256: Sum of the graph that is to be served.
+
+    Returns:
+        Whether there was one.
+    """
+    plan = plan_path(repository)
+    if not plan.exists():
+        return False
+    report = plan.with_suffix(REPORT_SUFFIX)
+    if report.exists() and json.loads(report.read_text()).get(GRAPH_SUM) == onnx_sha256:
+        return False
+    plan.unlink()
+    report.unlink(missing_ok=True)
+    return True
 
 
 def lay_out(repository: Path, plan: Path, work: Path, *, decode_on_gpu: bool) -> Path:

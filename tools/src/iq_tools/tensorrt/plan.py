@@ -13,13 +13,15 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from iq_tools.contract import BATCH_DIMENSION, MAX_BATCH_SIZE, Tower
+from iq_serving.contract import BATCH_DIMENSION, MAX_BATCH_SIZE, Tower
 from iq_tools.errors import GpuError, InputError
 from iq_tools.files import write_atomically
 from iq_tools.graph.parity import Runner
 from iq_tools.tensorrt.gpu import describe_gpu
 
 REPORT_SUFFIX: Final = ".json"
+# In the report: the sum of the ONNX file that the plan was built from.
+GRAPH_SUM: Final = "onnx_sha256"
 
 # The engine inspector's kinds of layers that cost time: CaskConvolution, CaskGemmMatrixMultiply, …
 _HEAVY_KINDS: Final = re.compile(r"conv|gemm|matmul|matrixmultiply", re.IGNORECASE)
@@ -145,7 +147,7 @@ def write_plan(
         "builder": builder.name,
         "tensorrt": builder.version,
         "gpu": describe_gpu(),
-        "onnx_sha256": onnx_sha256,
+        GRAPH_SUM: onnx_sha256,
         "profile": {
             BATCH_DIMENSION: [options.min_batch, options.opt_batch, options.max_batch],
         },

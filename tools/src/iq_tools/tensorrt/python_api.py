@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from iq_tools.contract import MASK, PIXELS, Tower
+from iq_serving.contract import MASK, PIXELS, Tower
 from iq_tools.errors import GpuError
 from iq_tools.files import write_atomically
 from iq_tools.tensorrt.gpu import describe_gpu

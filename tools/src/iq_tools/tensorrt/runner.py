@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from iq_tools.contract import MASK, PIXELS, TOWER_OUTPUTS
+from iq_serving.contract import MASK, PIXELS, TOWER_OUTPUTS
 from iq_tools.errors import GpuError, MissingToolError
 from iq_tools.graph.parity import Scores
 from iq_tools.measure.timing import rate

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from iq_tools.contract import MASK, PIXELS, TOWER_OUTPUTS, Tower
+from iq_serving.contract import MASK, PIXELS, TOWER_OUTPUTS, Tower
 from iq_tools.errors import GpuError, MissingToolError
 from iq_tools.graph.parity import Scores
 from iq_tools.tensorrt.plan import Plan, PlanOptions, PlanRunner, Precision, count_engine_layers

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from iq_serving.contract import WEIGHT_SUFFIXES, weights_folder
 from iq_tools.errors import DownloadError
 from iq_tools.files import write_atomically
 from iq_tools.weights.download import ATTEMPTS, PAUSE, Progress, download
 
-SUFFIXES: Final = (".h5", ".hdf5")
 # The host is a folder's name as well.
 _ADDRESS: Final = re.compile(r"https?://([a-z0-9][a-z0-9.-]*)(?::\d+)?/.*", re.IGNORECASE)
 _HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
@@ -105,14 +104,6 @@ class Fetched:
     downloaded: bool
 
 
-def cache_folder() -> Path:
-    """The folder of weights: `$XDG_CACHE_HOME/siamese-nima/weights`, in `~/.cache` by default."""
-    configured = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # The XDG specification has relative paths ignored.
-    root = configured if configured.is_absolute() else Path.home() / ".cache"
-    return root / "siamese-nima" / "weights"
-
-
 def find_source(name: str) -> tuple[Source, Path]:
     """The source of a file, and its place in the cache.
 
@@ -128,16 +119,16 @@ def find_source(name: str) -> tuple[Source, Path]:
     """
     if name in SOURCES:
         source = SOURCES[name]
-        return source, cache_folder() / f"{name}{Path(urlsplit(source.url).path).suffix}"
+        return source, weights_folder() / f"{name}{Path(urlsplit(source.url).path).suffix}"
     found = _ADDRESS.fullmatch(name)
     if not found:
         raise DownloadError(
             f"no weights {name!r}: give an https address or one of {', '.join(SOURCES)}"
         )
     file = Path(urlsplit(name).path).name
-    if Path(file).suffix.lower() not in SUFFIXES:
-        raise DownloadError(f"{name} does not end in {' or '.join(SUFFIXES)}")
-    return Source(name), cache_folder() / found[1].lower() / file
+    if Path(file).suffix.lower() not in WEIGHT_SUFFIXES:
+        raise DownloadError(f"{name} does not end in {' or '.join(WEIGHT_SUFFIXES)}")
+    return Source(name), weights_folder() / found[1].lower() / file
 
 
 def fetch(

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from iq_serving.preprocessing import ImageError, load_pixels
 from siamese_nima.data.samples import ORIGINAL, DataConfig, Problem, Sample
 from siamese_nima.data.tables import read_samples
 from siamese_nima.distortions import DISTORTIONS, LEVELS
 from siamese_nima.errors import DataError
 from siamese_nima.photos import find_photos, is_held_out
-from siamese_nima.preprocessing import ImageError, load_pixels
 from siamese_nima.progress import Progress, silent
 
 # Decoding in full is what tells whether a photo is whole; the size it is shrunk to does not matter.

@@ -65,7 +65,7 @@ def pixel_batches(
         mirrored: Whether to mirror each [N].
         batch_size: Images a batch; the last batch may be smaller.
         image_size: Height and width.
-        interpolation: A key of `preprocessing.INTERPOLATIONS`.
+        interpolation: One of `contract.INTERPOLATIONS`.
         workers: Decoders at work at once, 0 for one a core.
         cache: Keeps what was decoded, for these samples only.
 

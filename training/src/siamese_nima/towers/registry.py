@@ -9,7 +9,7 @@ from typing import Any, Final
 import keras
 from keras import layers
 
-from siamese_nima.distribution import VOTE_BINS
+from iq_serving.contract import VOTE_BINS
 from siamese_nima.errors import UnknownTowerError
 from siamese_nima.towers.efficientnet_lite0 import efficientnet_lite0
 from siamese_nima.towers.naming import count_from_one

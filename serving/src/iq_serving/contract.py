@@ -1,15 +1,21 @@
-"""Names, shapes and data types of the serving contract, and the file that describes a tower.
+"""The serving contract: names, shapes, limits and files that every room keeps to.
 
-The one source of tensor names for the ONNX graph and for every model configuration.
+The one source of them for training, the ONNX graph, every model configuration and the server. Only
+the client keeps a few of its own, which it compares with the server's when it connects.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-VOTES: Final = 10
+# The votes that a distribution is about (NIMA, Talebi & Milanfar 2017, section III).
+VOTE_BINS: Final = 10
+VOTES: Final = tuple(float(vote) for vote in range(1, VOTE_BINS + 1))
+
 MAX_BATCH_SIZE: Final = 64
 BATCH_DIMENSION: Final = "batch"
 
@@ -22,7 +28,7 @@ STD: Final = "STD"
 ERROR: Final = "ERROR"
 
 # What the tower's graph computes, and the number of values per image.
-TOWER_OUTPUTS: Final = {DISTRIBUTION: VOTES, MEAN: 1, STD: 1}
+TOWER_OUTPUTS: Final = {DISTRIBUTION: VOTE_BINS, MEAN: 1, STD: 1}
 
 ENSEMBLE_MODEL: Final = "nima"
 PREPROCESS_MODEL: Final = "nima_preprocess"
@@ -34,17 +40,61 @@ INT8_FILE: Final = "model.int8.onnx"
 PLAN_FILE: Final = "model.plan"
 TOWER_FILE: Final = "tower.json"
 
-# What the tower may compute in on a CPU, and the engine that does.
+# What the tower may compute in on a CPU: the engines that do, the usual one first, and their graph.
+# bf16 is the engine's doing; int8 is in the graph.
 F32: Final = "f32"
 BF16: Final = "bf16"
 INT8: Final = "int8"
-PRECISIONS: Final = {F32: "onnxruntime", BF16: "openvino", INT8: "onnxruntime"}
+ONNXRUNTIME: Final = "onnxruntime"
+OPENVINO: Final = "openvino"
+PRECISIONS: Final = {F32: (ONNXRUNTIME, OPENVINO), BF16: (OPENVINO,), INT8: (ONNXRUNTIME,)}
+GRAPH_FILES: Final = {F32: ONNX_FILE, BF16: ONNX_FILE, INT8: INT8_FILE}
 
-INTERPOLATIONS: Final = ("bilinear", "nearest")
+# How pictures are resized: antialiased, or as Keras' `load_img` does.
+BILINEAR: Final = "bilinear"
+NEAREST: Final = "nearest"
+INTERPOLATIONS: Final = (BILINEAR, NEAREST)
+
+# What a folder of photos is searched for: the usual names of the formats that are served.
+PHOTO_SUFFIXES: Final = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".gif", ".avif", ".bmp", ".tif",
+    ".tiff", ".jp2", ".j2k", ".ppm", ".pgm", ".pnm", ".ico", ".tga",
+})  # fmt: skip
+
+# Weight files, which `iq-tools weights fetch` puts into a folder and training finds there.
+WEIGHT_SUFFIXES: Final = (".h5", ".hdf5")
 
 
 class ContractError(ValueError):
     """An artefact does not keep to the serving contract; the message says where and what to do."""
+
+
+def weights_folder() -> Path:
+    """The user's folder of published weights: `siamese-nima/weights` in the cache folder.
+
+    Returns:
+        The folder in `$XDG_CACHE_HOME`, or in `~/.cache` where that is not set to an absolute path
+        (XDG Base Directory Specification: relative ones are ignored).
+    """
+    configured = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    root = configured if configured.is_absolute() else Path.home() / ".cache"
+    return root / "siamese-nima" / "weights"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on an image file, checked before it costs memory.
+
+    Attributes:
+        max_bytes: Largest file, in bytes.
+        max_pixels: Largest width times height, before any reduction.
+    """
+
+    max_bytes: int = 64 * 2**20
+    max_pixels: int = 200_000_000
+
+
+LIMITS: Final = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +114,12 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Tower:
-    """What serving has to know about a trained tower.
+    """The description of a trained tower, as serving needs it.
 
     Attributes:
         name: Name in the registry of towers, such as `efficientnet_lite0`.
         image_size: Height and width of the pixels it takes.
-        interpolation: `bilinear` or `nearest`.
+        interpolation: One of `INTERPOLATIONS`.
         preprocessing_version: Version of the preprocessing it was trained with.
         text: The file as it was written, which may hold more keys.
     """
@@ -117,8 +167,29 @@ class Tower:
             )
         return tower
 
+    @classmethod
+    def read(cls, path: Path) -> Tower:
+        """Reads a `tower.json` from its file.
 
-def pixels(tower: Tower) -> Tensor:
+        Args:
+            path: The file.
+
+        Returns:
+            The tower.
+
+        Raises:
+            ContractError: The file cannot be read, or does not describe a tower.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ContractError(
+                f"{path} cannot be read ({error}); write it with: iq-tools repository"
+            ) from error
+        return cls.parse(text, origin=str(path))
+
+
+def pixels_of(tower: Tower) -> Tensor:
     """The tensor between the two steps."""
     return Tensor(PIXELS, "TYPE_UINT8", (*tower.image_size, 3))
 

@@ -1,7 +1,7 @@
 """From encoded files to a tower's pixels in a GPU's memory.
 
 JPEGs are decoded by nvImageCodec and resized where they lie; the host sees their headers only.
-Everything else, and every JPEG that nvImageCodec refuses, takes the way of `preprocessing.py` and
+Everything else, and every JPEG that nvImageCodec refuses, takes the way of `preprocessing` and
 is copied to the GPU at the tower's size. Written against an array module: CuPy on a GPU; NumPy,
 with nvImageCodec's own CPU decoder, runs the same code where there is none.
 """
@@ -12,42 +12,44 @@ import ctypes
 import importlib
 import importlib.metadata
 import io
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-if TYPE_CHECKING:
-    from siamese_nima.preprocessing import (
-        DCT_MARGIN,
-        SWAPS_SIDES,
-        ImageError,
-        Limits,
-        foreign_profile,
-        load_pixels,
-        open_image,
-        orientation,
-        to_srgb,
-    )
-else:  # the copy that lies beside this file
-    from preprocessing import (
-        DCT_MARGIN,
-        SWAPS_SIDES,
-        ImageError,
-        Limits,
-        foreign_profile,
-        load_pixels,
-        open_image,
-        orientation,
-        to_srgb,
-    )
+from .contract import BILINEAR, NEAREST, Limits
+from .preprocessing import (
+    DCT_MARGIN,
+    SWAPS_SIDES,
+    ImageError,
+    foreign_profile,
+    load_pixels,
+    open_image,
+    orientation,
+    to_srgb,
+)
+
+# The packages that decoding on a GPU takes beside Triton's image, each stated because Pillow's way
+# into the image, `pip install --no-deps`, brings no other. The compiler and the headers that CuPy
+# makes its operators with are of one version; of CuPy the one that still takes NumPy 1.
+GPU_PACKAGES: Final = (
+    "nvidia-nvimgcodec-cu13>=0.6",
+    "nvidia-nvjpeg>=13,<14",
+    "cupy-cuda13x==13.6.0",
+    "fastrlock>=0.8",
+    "nvidia-cuda-nvrtc>=13,<14",
+    "nvidia-cuda-runtime>=13,<14",
+)
+# Where there is no CUDA but the driver's; the image brings its own.
+CUBLAS_PACKAGE: Final = "nvidia-cublas>=13,<14"
 
 # An array of CuPy or NumPy, and the module itself.
 Array = Any
@@ -78,6 +80,10 @@ _TURNS: Final = {
 }
 
 
+class DeviceError(RuntimeError):
+    """A GPU that cannot be used; the message says why, and what it needs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """Where pictures are decoded and resized.
@@ -95,6 +101,28 @@ class Device:
     scope: Callable[[], AbstractContextManager[Any]]
     synchronize: Callable[[], None]
     to_host: Callable[[Array], npt.NDArray[np.uint8]]
+
+
+def open_gpu(index: int) -> Device:
+    """A GPU, or one error that says what it needs.
+
+    Args:
+        index: Its number.
+
+    Returns:
+        The device, as of `cuda_device`.
+
+    Raises:
+        DeviceError: A package or the GPU is missing.
+    """
+    try:
+        return cuda_device(index)
+    except Exception as error:  # CUDA's, of whichever library meets the missing GPU first
+        raise DeviceError(
+            f"GPU {index} cannot be used ({type(error).__name__}: {error}). It needs a driver for "
+            f"CUDA 13 and: pip install --no-deps {shlex.join(GPU_PACKAGES)}; outside Triton's "
+            f"image also {shlex.quote(CUBLAS_PACKAGE)}"
+        ) from error
 
 
 def cuda_device(index: int) -> Device:
@@ -151,7 +179,7 @@ def _load_compiler() -> None:
 
 
 def cpu_device() -> Device:
-    """The same code without a GPU, to test it: slower than `preprocessing.py`.
+    """The same code without a GPU, to test it: slower than `preprocessing`.
 
     Raises:
         ImportError: nvImageCodec is not installed.
@@ -216,7 +244,7 @@ def read_header(
         data: The file's bytes.
         image_size: Height and width that are wanted.
         interpolation: `bilinear` or `nearest`.
-        limits: What to refuse.
+        limits: Larger files and pictures are refused.
 
     Returns:
         Its header.
@@ -231,7 +259,7 @@ def read_header(
     width, height = image.size
     turned = orientation(image)
     reduction = 1
-    if interpolation == "bilinear" and not on_host:
+    if interpolation == BILINEAR and not on_host:
         wanted = image_size if turned in SWAPS_SIDES else image_size[::-1]
         image.draft(None, (DCT_MARGIN * wanted[0], DCT_MARGIN * wanted[1]))
         reduction = next(
@@ -301,7 +329,7 @@ class GpuDecoder:
             device: Where to decode.
             image_size: Height and width of the results.
             interpolation: `bilinear` or `nearest`.
-            limits: What to refuse.
+            limits: Larger files and pictures are refused.
             pool: Threads that read headers and decode what the device does not.
         """
         self._device = device
@@ -431,7 +459,7 @@ def resize(
     """
     source_height, source_width, planes = image.shape
     height, width = size
-    if interpolation == "nearest":
+    if interpolation == NEAREST:
         rows = arrays.asarray(nearest_indices(source_height, height))
         columns = arrays.asarray(nearest_indices(source_width, width))
         return arrays.take(arrays.take(image, rows, axis=0), columns, axis=1)

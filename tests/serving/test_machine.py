@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iq_tools.serving.processor import has_bf16, usable_cores
+from iq_serving.machine import has_bf16, usable_cores
 
 
 def _group(root: Path, path: str, **files: str) -> None:

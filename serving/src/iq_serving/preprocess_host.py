@@ -12,39 +12,42 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
-# Packages for a server without Pillow, such as the stock container: beside the model, or where
-# PYTHONPATH says, which the interpreter inside Triton's backend may ignore.
-PACKAGES = Path(__file__).resolve().parent.parent / "site-packages"
-sys.path += [str(PACKAGES), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+from . import packages  # first: what follows needs Pillow
+from .contract import (
+    ERROR,
+    IMAGE,
+    MASK,
+    PIXELS,
+    TOWER_FILE,
+    TOWER_MODEL,
+    ContractError,
+    Limits,
+    Tower,
+    pixels_of,
+)
+from .counter import Endpoint, ImageCounter
+from .machine import keep_freed_memory, usable_cores
 
-if TYPE_CHECKING:
-    from iq_tools.serving.counter import Endpoint, ImageCounter
-    from iq_tools.serving.processor import keep_freed_memory, usable_cores
-    from siamese_nima.preprocessing import PREPROCESSING_VERSION, ImageError, Limits, load_pixels
-else:  # the copies that lie beside this file
-    from counter import Endpoint, ImageCounter
+try:
+    from .preprocessing import PREPROCESSING_VERSION, ImageError, load_pixels
+except ModuleNotFoundError as error:
+    if error.name != "PIL":
+        raise
+    raise ImportError(
+        f"this server's Python has no Pillow. Where the repository is kept: pip install "
+        f"--no-deps --only-binary=:all: --python-version {sys.version_info.major}."
+        f"{sys.version_info.minor} --platform manylinux_2_28_x86_64 --target {packages.FOLDER} "
+        f"pillow"
+    ) from error
 
-    try:
-        from preprocessing import PREPROCESSING_VERSION, ImageError, Limits, load_pixels
-    except ModuleNotFoundError as error:
-        if error.name != "PIL":
-            raise
-        raise ImportError(
-            f"this server's Python has no Pillow. Where the repository is kept: pip install "
-            f"--no-deps --only-binary=:all: --python-version {sys.version_info.major}."
-            f"{sys.version_info.minor} --platform manylinux_2_28_x86_64 --target {PACKAGES} pillow"
-        ) from error
-    from processor import keep_freed_memory, usable_cores
-
-TOWER_FILE = Path("nima_tower") / "tower.json"
 # `HOST:PORT` or `:PORT` where images are counted by the code of their ERROR, for Prometheus.
-METRICS_VARIABLE = "IQ_METRICS_ADDRESS"
+METRICS_VARIABLE: Final = "IQ_METRICS_ADDRESS"
 
 
 class TritonPythonModel:
@@ -63,23 +66,26 @@ class TritonPythonModel:
         parameters = {
             key: value["string_value"] for key, value in config.get("parameters", {}).items()
         }
-        description = Path(args["model_repository"]).parent / TOWER_FILE
-        tower = json.loads(description.read_text(encoding="utf-8"))
-        if tower["preprocessing_version"] != PREPROCESSING_VERSION:
+        description = Path(args["model_repository"]).parent / TOWER_MODEL / TOWER_FILE
+        try:
+            tower = Tower.read(description)
+        except ContractError as error:
+            raise pb_utils.TritonModelException(str(error)) from error
+        if tower.preprocessing_version != PREPROCESSING_VERSION:
             raise pb_utils.TritonModelException(
                 f"the tower of {description} was trained with version "
-                f"{tower['preprocessing_version']} of the preprocessing, this is version "
+                f"{tower.preprocessing_version} of the preprocessing, this is version "
                 f"{PREPROCESSING_VERSION}; export the tower again or use the matching iq-tools"
             )
-        height, width = tower["image_size"]
-        dims = pb_utils.get_output_config_by_name(config, "PIXELS")["dims"]
-        if [height, width, 3] != [int(side) for side in dims]:
+        dims = pb_utils.get_output_config_by_name(config, PIXELS)["dims"]
+        if pixels_of(tower).dims != tuple(int(side) for side in dims):
+            height, width = tower.image_size
             raise pb_utils.TritonModelException(
                 f"{description} says {height}x{width}, this model's configuration {dims}; "
                 f"write both with: iq-tools repository"
             )
-        self._image_size = (height, width)
-        self._interpolation = tower["interpolation"]
+        self._image_size = tower.image_size
+        self._interpolation = tower.interpolation
         self._limits = Limits(
             max_bytes=int(parameters["max_bytes"]), max_pixels=int(parameters["max_pixels"])
         )
@@ -102,7 +108,7 @@ class TritonPythonModel:
         batches = []
         pending = []
         for request in requests:
-            files = pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy().reshape(-1)
+            files = pb_utils.get_input_tensor_by_name(request, IMAGE).as_numpy().reshape(-1)
             pixels = np.zeros((len(files), *self._image_size, 3), np.uint8)
             results = [
                 self._pool.submit(self._decode, file, row)
@@ -114,7 +120,7 @@ class TritonPythonModel:
         for texts in errors:
             self._counter.add(texts)
         return [
-            respond(pb_utils.Tensor("PIXELS", pixels), texts)
+            respond(pb_utils.Tensor(PIXELS, pixels), texts)
             for pixels, texts in zip(batches, errors, strict=True)
         ]
 
@@ -143,7 +149,7 @@ def respond(pixels: Any, errors: list[str]) -> Any:
 
     Args:
         pixels: The tensor `PIXELS`.
-        errors: What is wrong with each image, empty where nothing is.
+        errors: `CODE: text` of each image, empty where nothing is wrong.
 
     Returns:
         The tensor with `MASK` and `ERROR` of as many rows.
@@ -153,8 +159,8 @@ def respond(pixels: Any, errors: list[str]) -> Any:
     return pb_utils.InferenceResponse(
         [
             pixels,
-            pb_utils.Tensor("MASK", mask.reshape(-1, 1)),
-            pb_utils.Tensor("ERROR", texts.reshape(-1, 1)),
+            pb_utils.Tensor(MASK, mask.reshape(-1, 1)),
+            pb_utils.Tensor(ERROR, texts.reshape(-1, 1)),
         ]
     )
 

@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from iq_tools.serving.counter import Endpoint, ImageCounter
+from iq_serving.counter import Endpoint, ImageCounter
 
 
 def _free_port() -> int:

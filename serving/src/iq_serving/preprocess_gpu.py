@@ -1,28 +1,20 @@
 """Triton's model `nima_preprocess` for the configuration `tensorrt`: pixels on the GPU.
 
-As `model.py`, with the same limits, errors and mask; only `PIXELS` lies in the GPU's memory, where
-the tower reads it.
+As `preprocess_host`, with the same limits, errors and mask; only `PIXELS` lies in the GPU's memory,
+where the tower reads it.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-if TYPE_CHECKING:
-    from iq_tools.serving import nima_preprocess as on_host
-    from iq_tools.serving.gpu_pixels import Device, GpuDecoder, cpu_device, cuda_device
-else:  # the copies that lie beside this file
-    import model as on_host
-    from gpu_pixels import Device, GpuDecoder, cpu_device, cuda_device
-
-_PACKAGES = (
-    "nvidia-nvimgcodec-cu13 nvidia-nvjpeg cupy-cuda13x==13.6.0 fastrlock nvidia-cuda-nvrtc "
-    "nvidia-cuda-runtime"
-)
+from . import preprocess_host as on_host  # first: it finds the packages that the others need
+from .contract import IMAGE, PIXELS
+from .gpu_pixels import Device, DeviceError, GpuDecoder, cpu_device, open_gpu
 
 
 class TritonPythonModel(on_host.TritonPythonModel):
@@ -63,7 +55,7 @@ class TritonPythonModel(on_host.TritonPythonModel):
             bytes [n,1] on the host.
         """
         batches = [
-            pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy().reshape(-1)
+            pb_utils.get_input_tensor_by_name(request, IMAGE).as_numpy().reshape(-1)
             for request in requests
         ]
         pixels, errors = self._decoder.decode([file for batch in batches for file in batch])
@@ -74,7 +66,7 @@ class TritonPythonModel(on_host.TritonPythonModel):
         for batch in batches:
             rows = slice(start, start + len(batch))
             start = rows.stop
-            responses.append(on_host.respond(_tensor("PIXELS", pixels[rows]), errors[rows]))
+            responses.append(on_host.respond(_tensor(PIXELS, pixels[rows]), errors[rows]))
         return responses
 
     def _log(self) -> None:
@@ -100,15 +92,10 @@ def _open(device: str, index: int) -> Device:
     if device not in ("cuda", "cpu"):
         raise pb_utils.TritonModelException(f"device {device!r} is neither cuda nor cpu")
     try:
-        return cuda_device(index) if device == "cuda" else cpu_device()
-    except ImportError as error:
+        return open_gpu(index) if device == "cuda" else cpu_device()
+    except DeviceError as error:
         raise pb_utils.TritonModelException(
-            f"decoding on the GPU lacks a package ({error}). Into nima_preprocess/site-packages of "
-            f"the repository: pip install --no-deps --target ... {_PACKAGES}; or delete "
-            f"nima_preprocess/configs/tensorrt.pbtxt, and the host decodes"
-        ) from error
-    except Exception as error:  # CUDA's, of whichever library meets the missing GPU first
-        raise pb_utils.TritonModelException(
-            f"decoding on GPU {index} cannot start ({type(error).__name__}: {error}). Without a "
-            f"GPU start Triton without --model-config-name=tensorrt"
+            f"{error}. Packages may lie beside the model (--target nima_preprocess/site-packages). "
+            f"To decode on the host delete nima_preprocess/configs/tensorrt.pbtxt; without a GPU "
+            f"start Triton without --model-config-name=tensorrt"
         ) from error

@@ -20,26 +20,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-ROOT = Path(__file__).resolve().parents[2]
-SERVED = ROOT / "model_repository" / "nima_preprocess" / "1"
+from iq_serving import gpu_pixels, preprocessing
+from iq_serving.contract import Limits
+
 SIZE = (48, 64)  # not square, so that height and width cannot be taken for one another
 
-nvimgcodec = pytest.importorskip("nvidia.nvimgcodec", reason="needs the extra iq-tools[gpu]")
+nvimgcodec = pytest.importorskip("nvidia.nvimgcodec", reason="needs nvidia-nvimgcodec-cu13")
 
 
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, SERVED / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-preprocessing = _load("preprocessing")
-gpu_pixels = _load("gpu_pixels")
-LIMITS = preprocessing.Limits(max_bytes=2_000_000, max_pixels=1_000_000)
+LIMITS = Limits(max_bytes=2_000_000, max_pixels=1_000_000)
 
 
 def _picture(width: int = 320, height: int = 200, seed: int = 0) -> Image.Image:
@@ -138,7 +127,7 @@ def test_example_photos_are_half_a_level_from_the_host_on_average(
 ) -> None:
     files = [path.read_bytes() for path in example_photos]
     size = (224, 224)
-    decoder = make(image_size=size, limits=preprocessing.Limits())
+    decoder = make(image_size=size, limits=Limits())
     pixels, errors = decoder.decode(files)
     assert errors == [""] * len(files)
     assert not decoder.on_host
@@ -158,11 +147,11 @@ def test_the_mean_is_taken_where_the_host_decodes_reduced(
     exif[0x0112] = orientation
     data = _encoded(Image.new("RGB", (side * 2, side * 3)), exif=exif)
     header = gpu_pixels.read_header(
-        data, image_size=SIZE, interpolation="bilinear", limits=preprocessing.Limits()
+        data, image_size=SIZE, interpolation="bilinear", limits=Limits()
     )
     assert header.reduction == reduction
     nearest = gpu_pixels.read_header(
-        data, image_size=SIZE, interpolation="nearest", limits=preprocessing.Limits()
+        data, image_size=SIZE, interpolation="nearest", limits=Limits()
     )
     assert nearest.reduction == 1
 

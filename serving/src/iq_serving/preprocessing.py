@@ -1,26 +1,23 @@
 """From the bytes of an image file to the pixels a tower sees, the same in training and serving.
 
-The server runs a byte-identical copy of this file (`model_repository/nima_preprocess/1/`), so it
-imports nothing but Pillow and NumPy. Whoever changes what comes out for any input raises
-`PREPROCESSING_VERSION`: a tower states the version that it was trained with.
+Whoever changes what comes out for any input raises `PREPROCESSING_VERSION`: a tower states the
+version that it was trained with. `gpu_pixels` does the same on a GPU.
 """
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms, UnidentifiedImageError
 
+from .contract import BILINEAR, INTERPOLATIONS, LIMITS, NEAREST, Limits
+
 PREPROCESSING_VERSION: Final = 1
 
-INTERPOLATIONS: Final = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "nearest": Image.Resampling.NEAREST,
-}
+_FILTERS: Final = {BILINEAR: Image.Resampling.BILINEAR, NEAREST: Image.Resampling.NEAREST}
 
 # All decoders are loaded now, by one thread: Pillow's lazy loading is not made for several.
 Image.init()
@@ -70,25 +67,12 @@ class ImageError(ValueError):
         self.text = text
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What is refused before it costs memory.
-
-    Attributes:
-        max_bytes: Largest file, in bytes.
-        max_pixels: Largest width times height, before any reduction.
-    """
-
-    max_bytes: int = 64 * 2**20
-    max_pixels: int = 200_000_000
-
-
 def load_pixels(
     data: bytes,
     *,
     image_size: tuple[int, int],
-    interpolation: str = "bilinear",
-    limits: Limits = Limits(),
+    interpolation: str = BILINEAR,
+    limits: Limits = LIMITS,
 ) -> npt.NDArray[np.uint8]:
     """Decodes one image file for a tower.
 
@@ -97,7 +81,7 @@ def load_pixels(
         image_size: Height and width of the result.
         interpolation: `bilinear` (antialiased; JPEGs are decoded at a reduced DCT scale) or
             `nearest` (of the full picture, as Keras' `load_img` does).
-        limits: What to refuse.
+        limits: Larger files and pictures are refused.
 
     Returns:
         Pixels, uint8 [height, width, 3], sRGB.
@@ -116,12 +100,12 @@ def load_pixels(
         raise ImageError("UNREADABLE", f"damaged {image.format}: {error}") from error
 
 
-def open_image(data: bytes, limits: Limits = Limits()) -> Image.Image:
+def open_image(data: bytes, limits: Limits = LIMITS) -> Image.Image:
     """Reads an image file's header, and refuses what is not to be decoded.
 
     Args:
         data: The file's bytes.
-        limits: What to refuse.
+        limits: Larger files and pictures are refused.
 
     Returns:
         The picture, not loaded yet.
@@ -145,7 +129,7 @@ def open_image(data: bytes, limits: Limits = Limits()) -> Image.Image:
 
 
 def to_pixels(
-    image: Image.Image, *, image_size: tuple[int, int], interpolation: str = "bilinear"
+    image: Image.Image, *, image_size: tuple[int, int], interpolation: str = BILINEAR
 ) -> npt.NDArray[np.uint8]:
     """Turns an opened picture into a tower's pixels; `load_pixels` without the file handling.
 
@@ -168,13 +152,13 @@ def to_pixels(
     height, width = image_size
     # Resized as it lies in the file and turned afterwards: 224x224 pixels to turn, not millions.
     size = (height, width) if orientation(image) in SWAPS_SIDES else (width, height)
-    if interpolation == "bilinear":
+    if interpolation == BILINEAR:
         image.draft(None, (DCT_MARGIN * size[0], DCT_MARGIN * size[1]))
     image.load()
     turn = orientation(image)  # 1 now where Pillow turns by itself, which it does for TIFF
     size = (height, width) if turn in SWAPS_SIDES else (width, height)
     profile = image.info.get("icc_profile")
-    resized = _resizable(image).resize(size, INTERPOLATIONS[interpolation])
+    resized = _resizable(image).resize(size, _FILTERS[interpolation])
     if turn in _TRANSPOSITIONS:
         resized = resized.transpose(_TRANSPOSITIONS[turn])
     if resized.mode == "RGBA":

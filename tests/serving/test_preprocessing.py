@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-from siamese_nima.preprocessing import DCT_MARGIN, ImageError, Limits, load_pixels
+from iq_serving.preprocessing import DCT_MARGIN, ImageError, Limits, load_pixels
 
 SIZE = (64, 96)  # not square, so that height and width cannot be taken for one another
 

@@ -1,7 +1,4 @@
-"""What the machine offers this process: cores by affinity and quota, bf16, and its own memory.
-
-The server's models run copies of this file, so it imports nothing but the standard library.
-"""
+"""The machine under this process: cores by affinity and quota, bf16, and memory that is kept."""
 
 from __future__ import annotations
 
@@ -18,12 +15,16 @@ _CPU_INFO: Final = Path("/proc/cpuinfo")
 
 _M_TRIM_THRESHOLD: Final = -1  # of malloc.h
 _M_MMAP_THRESHOLD: Final = -3
-_KEPT_BYTES: Final = 256 * 2**20
-_LARGEST_KEPT_BLOCK: Final = 32 * 2**20  # glibc takes no more
+# Where freed memory goes back to the kernel, in bytes; a process started with them in its
+# environment has them from the beginning.
+MALLOC_THRESHOLDS: Final = {
+    "MALLOC_MMAP_THRESHOLD_": 32 * 2**20,  # glibc takes no more
+    "MALLOC_TRIM_THRESHOLD_": 256 * 2**20,
+}
 
 
 def usable_cores(*, cgroups: Path = _CGROUPS, own: Path = _OWN_CGROUP) -> int:
-    """How many threads can compute at once.
+    """The number of threads that can compute at once.
 
     More threads than that do not finish sooner: under a quota the kernel stops all of them until
     its next period.
@@ -60,8 +61,8 @@ def keep_freed_memory() -> None:
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
-        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
-        libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT_BLOCK)
+        libc.mallopt(_M_TRIM_THRESHOLD, MALLOC_THRESHOLDS["MALLOC_TRIM_THRESHOLD_"])
+        libc.mallopt(_M_MMAP_THRESHOLD, MALLOC_THRESHOLDS["MALLOC_MMAP_THRESHOLD_"])
 
 
 def _folders(cgroups: Path, own: Path) -> list[Path]:

@@ -12,27 +12,31 @@ import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
-if TYPE_CHECKING:
-    from iq_tools.serving.processor import has_bf16, usable_cores
-else:  # the copy that lies beside this file
-    from processor import has_bf16, usable_cores
+from .contract import (
+    BF16,
+    GRAPH_FILES,
+    MASK,
+    ONNXRUNTIME,
+    OPENVINO,
+    PIXELS,
+    PRECISIONS,
+    TOWER_OUTPUTS,
+)
+from .machine import has_bf16, usable_cores
 
 Array = npt.NDArray[Any]
 Engine = Callable[[Array, Array], Sequence[Array]]
 
-OUTPUTS = ("DISTRIBUTION", "MEAN", "STD")
-# bf16 is the engine's doing; int8 is in the graph.
-GRAPH_FILES = {"f32": "model.onnx", "bf16": "model.onnx", "int8": "model.int8.onnx"}
+OUTPUTS: Final = tuple(TOWER_OUTPUTS)
 # Threads that share an operator wait for each other after every one of them, longest where decoding
 # takes their cores meanwhile. So a batch is cut into parts of so many images, each on one thread.
-_PART = 2
-PRECISIONS = {"onnxruntime": ("f32", "int8"), "openvino": ("f32", "bf16")}
+_PART: Final = 2
 
 
 class TritonPythonModel:
@@ -71,8 +75,8 @@ class TritonPythonModel:
         Returns:
             One response each: `DISTRIBUTION` fp32 [n,10], `MEAN` and `STD` fp32 [n,1].
         """
-        pixels = [_input(request, "PIXELS") for request in requests]
-        masks = [_input(request, "MASK") for request in requests]
+        pixels = [_input(request, PIXELS) for request in requests]
+        masks = [_input(request, MASK) for request in requests]
         outputs = self._run(_joined(pixels), _joined(masks))
         responses = []
         start = 0
@@ -110,7 +114,7 @@ def _onnxruntime(graph: Path, threads: int, precision: str) -> Engine:
         return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
     def run(session: Any, pixels: Array, mask: Array) -> Sequence[Array]:
-        values: Sequence[Array] = session.run(OUTPUTS, {"PIXELS": pixels, "MASK": mask})
+        values: Sequence[Array] = session.run(OUTPUTS, {PIXELS: pixels, MASK: mask})
         return values
 
     together = session(threads)
@@ -152,27 +156,28 @@ def _openvino(graph: Path, threads: int, precision: str) -> Engine:
     request = model.create_infer_request()
 
     def run(pixels: Array, mask: Array) -> Sequence[Array]:
-        found = request.infer({"PIXELS": pixels, "MASK": mask}, share_inputs=True)
+        found = request.infer({PIXELS: pixels, MASK: mask}, share_inputs=True)
         return [found[name] for name in OUTPUTS]
 
     return run
 
 
 def _check(engine: str, precision: str) -> None:
-    if engine not in PRECISIONS:
-        raise pb_utils.TritonModelException(f"engine {engine!r} is none of {', '.join(PRECISIONS)}")
-    if precision not in PRECISIONS[engine]:
+    if engine not in ENGINES:
+        raise pb_utils.TritonModelException(f"engine {engine!r} is none of {', '.join(ENGINES)}")
+    if engine not in PRECISIONS.get(precision, ()):
+        able = [name for name, engines in PRECISIONS.items() if engine in engines]
         raise pb_utils.TritonModelException(
-            f"{engine} computes in {' or '.join(PRECISIONS[engine])} here, not in {precision!r}"
+            f"{engine} computes in {' or '.join(able)} here, not in {precision!r}"
         )
-    if precision == "bf16" and not has_bf16():
+    if precision == BF16 and not has_bf16():
         raise pb_utils.TritonModelException(
             "this processor has no bf16 (neither avx512_bf16 nor amx_bf16 in /proc/cpuinfo). Write "
             "the repository anew with: iq-tools repository --precision f32"
         )
 
 
-ENGINES: dict[str, Callable[[Path, int, str], Engine]] = {
-    "onnxruntime": _onnxruntime,
-    "openvino": _openvino,
+ENGINES: Final[dict[str, Callable[[Path, int, str], Engine]]] = {
+    ONNXRUNTIME: _onnxruntime,
+    OPENVINO: _openvino,
 }
