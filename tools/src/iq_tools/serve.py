@@ -27,7 +27,10 @@ from iq_tools.tensorrt.gpu import require_gpu
 from iq_tools.tensorrt.placement import CONFIG_NAME, lay_out
 from iq_tools.tensorrt.plan import Builder, PlanOptions
 
-RUNTIMES: Final = ("auto", "tensorrt", "onnxruntime")
+_AUTO: Final = "auto"
+_TENSORRT: Final = "tensorrt"
+_ONNXRUNTIME: Final = "onnxruntime"
+RUNTIMES: Final = (_AUTO, _TENSORRT, _ONNXRUNTIME)
 
 # What ONNX Runtime is there for; every other error would meet it as well.
 _FALL_BACK: Final = (GpuError, MissingToolError, ScoresMovedError)
@@ -51,7 +54,7 @@ class ServeOptions:
     cache: Path = Path("/var/cache/iq")
     photos: Path = Path("/opt/iq/photos")
     work: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
-    runtime: str = RUNTIMES[0]
+    runtime: str = _AUTO
 
     def __post_init__(self) -> None:
         if self.runtime not in RUNTIMES:
@@ -115,7 +118,7 @@ def prepare(
         GpuError, MissingToolError, ScoresMovedError: `tensorrt` was asked for and cannot be had.
     """
     repository = options.repository
-    if options.runtime == "onnxruntime":
+    if options.runtime == _ONNXRUNTIME:
         return Start(repository, None, "ONNX Runtime, as asked for")
     try:
         gpu = require_gpu()
@@ -124,7 +127,7 @@ def prepare(
             repository, gpu, builder, cache=options.cache, photos=options.photos, report=report
         )
     except _FALL_BACK as error:
-        if options.runtime == "tensorrt":
+        if options.runtime == _TENSORRT:
             raise
         return Start(repository, None, f"ONNX Runtime, because: {error}")
     problem = gpu_decoding_problem(repository)
