@@ -10,7 +10,7 @@ trt = pytest.importorskip("tensorrt_rtx", reason="needs the extra iq-tools[rtx]"
 
 def test_a_missing_cuda_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "_RUNTIMES", ("libno_such_cudart.so",))
-    with pytest.raises(MissingToolError, match="none of libno_such_cudart.so can be loaded"):
+    with pytest.raises(MissingToolError, match="none of libno_such_cudart"):
         runner.PlanTower(b"plan", trt)
 
 
