@@ -15,6 +15,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,13 +73,18 @@ Make = Callable[..., Any]
 @pytest.fixture
 def make(device: Any, pool: ThreadPoolExecutor) -> Make:
     def decoder(**changes: Any) -> Any:
-        options = {"image_size": SIZE, "interpolation": "bilinear", "limits": LIMITS, "pool": pool}
+        options: dict[str, Any] = {
+            "image_size": SIZE,
+            "interpolation": "bilinear",
+            "limits": LIMITS,
+            "pool": pool,
+        }
         return gpu_pixels.GpuDecoder(changes.pop("device", device), **(options | changes))
 
     return decoder
 
 
-def _on_host(data: bytes, interpolation: str = "bilinear") -> tuple[np.ndarray, str]:
+def _on_host(data: bytes, interpolation: str = "bilinear") -> tuple[npt.NDArray[np.uint8], str]:
     try:
         pixels = preprocessing.load_pixels(
             data, image_size=SIZE, interpolation=interpolation, limits=LIMITS
@@ -382,7 +388,9 @@ def test_a_decoder_without_nvjpeg_is_found_out(monkeypatch: pytest.MonkeyPatch) 
         gpu_pixels.cuda_device(0)
 
 
-def test_without_a_gpu_there_is_no_cuda_device() -> None:
-    if importlib.util.find_spec("cupy") is None:
-        with pytest.raises(ImportError, match="cupy"):
-            gpu_pixels.cuda_device(0)
+@pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
+def test_without_a_gpu_it_says_what_is_needed() -> None:
+    with pytest.raises(gpu_pixels.DeviceError, match=r"GPU 1 cannot be used .*cupy") as caught:
+        gpu_pixels.open_gpu(1)
+    for package in (*gpu_pixels.GPU_PACKAGES, gpu_pixels.CUBLAS_PACKAGE):
+        assert package in str(caught.value)

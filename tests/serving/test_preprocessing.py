@@ -6,12 +6,14 @@ import io
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-from iq_serving.preprocessing import DCT_MARGIN, ImageError, Limits, load_pixels
+from iq_serving.contract import LIMITS, Limits
+from iq_serving.preprocessing import DCT_MARGIN, ImageError, load_pixels
 
 SIZE = (64, 96)  # not square, so that height and width cannot be taken for one another
 
@@ -24,18 +26,18 @@ def picture(width: int = 320, height: int = 200) -> Image.Image:
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     file = io.BytesIO()
-    image.save(file, kind, **options)  # type: ignore[arg-type]
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
-def refused(data: bytes, limits: Limits | None = None) -> str:
+def refused(data: bytes, limits: Limits = LIMITS) -> str:
     with pytest.raises(ImageError) as caught:
-        load_pixels(data, image_size=SIZE, limits=limits or Limits())
+        load_pixels(data, image_size=SIZE, limits=limits)
     assert caught.value.text
     return caught.value.code
 
 
-def expected_pixels(image: Image.Image) -> np.ndarray:
+def expected_pixels(image: Image.Image) -> npt.NDArray[np.int16]:
     resized = image.resize((SIZE[1], SIZE[0]), Image.Resampling.BILINEAR)
     return np.asarray(resized, np.int16)
 

@@ -25,9 +25,8 @@ from iq_tools.errors import (
 )
 from iq_tools.graph.tower import graph_of
 from iq_tools.repository import write_repository
-from iq_tools.serve import ServeOptions, Start, gpu_decoding_problem, prepare
+from iq_tools.serve import ServeOptions, Start, prepare
 from iq_tools.tensorrt.builders import find_builder
-from iq_tools.tensorrt.gpu import describe_gpu
 from iq_tools.tensorrt.plan import PlanOptions
 
 Program = Callable[[str, str], None]
@@ -102,13 +101,6 @@ def test_where_photos_are_decoded_is_found_out_and_told(
     assert start.reason.endswith(says)
     config = start.repository / "nima_preprocess" / "configs" / "tensorrt.pbtxt"
     assert config.exists() == configured
-
-
-@pytest.mark.skipif(describe_gpu() is not None, reason="there is a GPU here")
-def test_why_the_gpu_cannot_decode_is_told(repository: Path) -> None:
-    problem = gpu_decoding_problem(repository)
-    assert problem is not None
-    assert problem.startswith("GPU 0 cannot be used")
 
 
 @pytest.mark.usefixtures("gpu", "trtexec")

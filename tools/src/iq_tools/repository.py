@@ -84,7 +84,7 @@ class _Interface:
 
 @dataclass(frozen=True, slots=True)
 class CpuPrecision:
-    """Precision of the embedded tower.
+    """The precision of the embedded tower.
 
     Attributes:
         name: One of `PRECISIONS`.

@@ -12,8 +12,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from iq_serving.contract import PLAN_FILE, PREPROCESS_MODEL, VERSION
+from iq_serving.contract import PLAN_FILE
 from iq_tools.errors import GpuError, InputError, MissingToolError, ScoresMovedError
-from iq_tools.tensorrt.gpu import require_gpu
+from iq_tools.tensorrt.gpu import gpu_decoding_problem, require_gpu
 from iq_tools.tensorrt.placement import CONFIG_NAME, lay_out
 from iq_tools.tensorrt.plan import Builder, PlanOptions
 
@@ -138,26 +136,6 @@ def prepare(
         CONFIG_NAME,
         f"TensorRT {builder.version} on {gpu['name']}, {plan}; photos are decoded by {decoding}",
     )
-
-
-def gpu_decoding_problem(repository: Path) -> str | None:
-    """The reason why photos cannot be decoded on the GPU; None where they can.
-
-    Tried in a process of its own, with the repository's own code, as the server does: the model
-    would fail to load, and Triton would not start.
-    """
-    tried = subprocess.run(
-        [sys.executable, "-m", "iq_serving.gpu_probe"],
-        cwd=repository / PREPROCESS_MODEL / VERSION,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if tried.returncode == 0:
-        return None
-    lines = [line for line in tried.stderr.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else f"the attempt ended with status {tried.returncode}"
 
 
 def plan_key(onnx_file: Path, gpu: dict[str, str], builder: Builder) -> str:

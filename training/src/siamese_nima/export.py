@@ -10,12 +10,12 @@ from typing import Any, Final
 import keras
 import tensorflow as tf
 
-from iq_serving.contract import VOTES
+from iq_serving.contract import DISTRIBUTION, MEAN, PIXELS, STD, TOWER_FILE, VOTES
 from iq_serving.preprocessing import PREPROCESSING_VERSION
 from siamese_nima.towers import Tower
 
 SIGNATURE: Final = "serving_default"
-TOWER_JSON: Final = "assets.extra/tower.json"
+TOWER_JSON: Final = f"assets.extra/{TOWER_FILE}"
 
 
 class ServedTower(tf.Module):  # type: ignore[misc]
@@ -41,7 +41,7 @@ class ServedTower(tf.Module):  # type: ignore[misc]
         votes = tf.constant([VOTES])
         mean = tf.reduce_sum(distribution * votes, axis=1, keepdims=True)
         variance = tf.reduce_sum(tf.square(votes - mean) * distribution, axis=1, keepdims=True)
-        return {"DISTRIBUTION": distribution, "MEAN": mean, "STD": tf.sqrt(variance)}
+        return {DISTRIBUTION: distribution, MEAN: mean, STD: tf.sqrt(variance)}
 
 
 def export_saved_model(
@@ -53,8 +53,7 @@ def export_saved_model(
         tower: What the model is.
         model: With its weights, on Keras' TensorFlow backend.
         output: Folder to write; it appears complete or not at all, and replaces one of before.
-        interpolation: How the server is to resize for it, a key of
-            `contract.INTERPOLATIONS`.
+        interpolation: How the server is to resize for it, one of `contract.INTERPOLATIONS`.
 
     Raises:
         RuntimeError: Keras runs on another backend.
@@ -65,7 +64,7 @@ def export_saved_model(
     served = ServedTower(tower, model)
     graph = tf.function(
         served.__call__,
-        input_signature=[tf.TensorSpec([None, height, width, 3], tf.uint8, name="PIXELS")],
+        input_signature=[tf.TensorSpec([None, height, width, 3], tf.uint8, name=PIXELS)],
     )
     partial = output.with_name(output.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)

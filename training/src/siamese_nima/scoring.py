@@ -11,15 +11,23 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from iq_serving.contract import VOTE_BINS, WEIGHT_SUFFIXES
+from iq_serving.contract import (
+    DISTRIBUTION,
+    ENSEMBLE_MODEL,
+    ERROR,
+    IMAGE,
+    MASK,
+    PIXELS,
+    TOWER_FILE,
+    VOTE_BINS,
+    WEIGHT_SUFFIXES,
+)
 from iq_serving.preprocessing import ImageError, load_pixels
 from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.weight_files import find_weights
 
 Floats = npt.NDArray[np.float32]
 
-# The ensemble of the serving contract.
-SERVED_MODEL: Final = "nima"
 URL_SCHEME: Final = "grpc://"
 
 
@@ -119,7 +127,7 @@ def _saved_model(path: Path) -> Scorer:
     graph = tf.saved_model.load(str(path)).signatures[SIGNATURE]
     size, interpolation = _described((path / TOWER_JSON).read_text())
     return _decoded(
-        lambda pixels: np.asarray(graph(PIXELS=tf.constant(pixels))["DISTRIBUTION"]),
+        lambda pixels: np.asarray(graph(**{PIXELS: tf.constant(pixels)})[DISTRIBUTION]),
         size,
         interpolation,
     )
@@ -132,17 +140,17 @@ def _onnx(path: Path) -> Scorer:
         raise ConfigError("ONNX files need: pip install 'siamese-nima[onnx]'") from error
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     metadata = session.get_modelmeta().custom_metadata_map
-    if "tower.json" not in metadata:
+    if TOWER_FILE not in metadata:
         raise ConfigError(f"{path} does not say its tower: convert it with iq-tools")
     inputs = {each.name for each in session.get_inputs()}
 
     def predict(pixels: npt.NDArray[np.uint8]) -> Floats:
-        feed: dict[str, Any] = {"PIXELS": pixels}
-        if "MASK" in inputs:
-            feed["MASK"] = np.ones((len(pixels), 1), np.float32)
-        return np.asarray(session.run(["DISTRIBUTION"], feed)[0])
+        feed: dict[str, Any] = {PIXELS: pixels}
+        if MASK in inputs:
+            feed[MASK] = np.ones((len(pixels), 1), np.float32)
+        return np.asarray(session.run([DISTRIBUTION], feed)[0])
 
-    return _decoded(predict, *_described(metadata["tower.json"]))
+    return _decoded(predict, *_described(metadata[TOWER_FILE]))
 
 
 def _described(text: str) -> tuple[tuple[int, int], str]:
@@ -160,13 +168,13 @@ def _served(url: str) -> Scorer:
     client = grpc.InferenceServerClient(url)
 
     def score(files: Sequence[bytes]) -> Scored:
-        images = grpc.InferInput("IMAGE", [len(files), 1], "BYTES")
+        images = grpc.InferInput(IMAGE, [len(files), 1], "BYTES")
         images.set_data_from_numpy(np.array(files, np.object_).reshape(-1, 1))
         try:
-            result = client.infer(SERVED_MODEL, [images])
+            result = client.infer(ENSEMBLE_MODEL, [images])
         except grpc.InferenceServerException as error:
             raise ConfigError(f"the server at {url} did not score: {error.message()}") from error
-        errors = [text.decode() for text in result.as_numpy("ERROR").ravel()]
-        return Scored(result.as_numpy("DISTRIBUTION"), errors)
+        errors = [text.decode() for text in result.as_numpy(ERROR).ravel()]
+        return Scored(result.as_numpy(DISTRIBUTION), errors)
 
     return score

@@ -24,7 +24,7 @@ _CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class ImageCounter:
-    """How many images ended with which code, since the model was loaded."""
+    """Numbers of images by the code that they ended with, since the model was loaded."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -47,7 +47,7 @@ def usable_cores(*, cgroups: Path = _CGROUPS, own: Path = _OWN_CGROUP) -> int:
 
 
 def has_bf16(cpu_info: Path = _CPU_INFO) -> bool:
-    """Whether the processor multiplies bf16 by itself (AVX512-BF16 or AMX)."""
+    """True where the processor multiplies bf16 by itself (AVX512-BF16 or AMX)."""
     lines = cpu_info.read_text(encoding="utf-8").splitlines()
     flags = next((line for line in lines if line.startswith("flags")), "")
     return not _BF16_FLAGS.isdisjoint(flags.split())

@@ -41,7 +41,7 @@ INT8_FILE: Final = "model.int8.onnx"
 PLAN_FILE: Final = "model.plan"
 TOWER_FILE: Final = "tower.json"
 
-# What the tower may compute in on a CPU: the engines that do, the usual one first, and their graph.
+# Precisions of the tower on a CPU: the engines that have them, the usual one first, and the graph.
 # bf16 is the engine's doing; int8 is in the graph.
 F32: Final = "f32"
 BF16: Final = "bf16"
@@ -56,7 +56,7 @@ BILINEAR: Final = "bilinear"
 NEAREST: Final = "nearest"
 INTERPOLATIONS: Final = (BILINEAR, NEAREST)
 
-# What a folder of photos is searched for: the usual names of the formats that are served.
+# Photos in a folder are found by these, the usual names of the formats that are served.
 PHOTO_SUFFIXES: Final = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".gif", ".avif", ".bmp", ".tif",
     ".tiff", ".jp2", ".j2k", ".ppm", ".pgm", ".pnm", ".ico", ".tga",

@@ -38,9 +38,9 @@ from .preprocessing import (
     to_srgb,
 )
 
-# The packages that decoding on a GPU takes beside Triton's image, each stated because Pillow's way
-# into the image, `pip install --no-deps`, brings no other. The compiler and the headers that CuPy
-# makes its operators with are of one version; of CuPy the one that still takes NumPy 1.
+# What decoding on a GPU needs beside Triton's image. Installed with `--no-deps`, so that NumPy
+# stays the server's: hence fastrlock, which CuPy needs, and the CuPy that still takes NumPy 1. CuPy
+# makes its operators with the last two, compiler and headers, which have to be of one version.
 GPU_PACKAGES: Final = (
     "nvidia-nvimgcodec-cu13>=0.6",
     "nvidia-nvjpeg>=13,<14",
@@ -87,7 +87,7 @@ class DeviceError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where pictures are decoded and resized.
+    """A device that decodes and resizes pictures.
 
     Attributes:
         arrays: The array module.
@@ -216,7 +216,7 @@ def _decoder(
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the host has to know of a file.
+    """The host's knowledge of a file.
 
     Attributes:
         width: Pixels in a row, as they lie in the file.
@@ -284,7 +284,7 @@ def _reason(image: Image.Image, data: bytes, foreign: bytes | None) -> str:
 
 
 def _is_coded_as_rgb(image: Image.Image) -> bool:
-    """Whether a JPEG's three planes are red, green and blue, by libjpeg's rules."""
+    """True where a JPEG's three planes are red, green and blue by libjpeg's rules."""
     if image.mode != "RGB" or "jfif" in image.info:
         return False
     if "adobe_transform" in image.info:
@@ -293,7 +293,7 @@ def _is_coded_as_rgb(image: Image.Image) -> bool:
 
 
 def is_whole(jpeg: bytes) -> bool:
-    """Whether a JPEG's scan is followed by its end; what comes behind is of no interest.
+    """True where a JPEG's scan is followed by its end; what comes behind is of no interest.
 
     Decoders on a GPU fill up what is missing, where the host's refuse the file.
     """
@@ -504,7 +504,7 @@ def bilinear_weights(source: int, target: int, arrays: ArrayModule, reduction: i
 
 
 def nearest_indices(source: int, target: int) -> npt.NDArray[np.int64]:
-    """Which of `source` pixels Pillow's nearest filter takes, int64 [target]."""
+    """Indices of the `source` pixels that Pillow's nearest filter takes, int64 [target]."""
     # Summed up step by step, as Pillow does: at ties the rounding of the sum decides.
     steps = np.full(target, source / target)
     steps[0] *= 0.5

@@ -75,7 +75,8 @@ def plan(
 
 
 def _say_how_to_start(repository: Path) -> None:
-    from iq_tools.serve import gpu_decoding_problem, triton_command
+    from iq_tools.serve import triton_command
+    from iq_tools.tensorrt.gpu import gpu_decoding_problem
     from iq_tools.tensorrt.placement import CONFIG_NAME, gpu_preprocessing
 
     click.echo(f"start with: {shlex.join(triton_command(repository, CONFIG_NAME))}")

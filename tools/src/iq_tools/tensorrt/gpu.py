@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
+from iq_serving.contract import PREPROCESS_MODEL, VERSION
 from iq_serving.gpu_pixels import Device, DeviceError, open_gpu
 from iq_tools.errors import GpuError
 
@@ -61,3 +64,23 @@ def open_device() -> Device:
         return open_gpu(0)
     except DeviceError as error:
         raise GpuError(str(error)) from error
+
+
+def gpu_decoding_problem(repository: Path) -> str | None:
+    """The reason why photos cannot be decoded on the GPU; None where they can.
+
+    Tried in a process of its own, with the repository's own code, as the server does: the model
+    would fail to load, and Triton would not start.
+    """
+    tried = subprocess.run(
+        [sys.executable, "-m", "iq_serving.gpu_probe"],
+        cwd=repository / PREPROCESS_MODEL / VERSION,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if tried.returncode == 0:
+        return None
+    lines = [line for line in tried.stderr.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else f"the attempt ended with status {tried.returncode}"
