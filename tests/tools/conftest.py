@@ -58,7 +58,7 @@ def _save_tiny_tower(folder: Path, *, mean_name: str = "MEAN") -> None:
 
 @pytest.fixture
 def description() -> dict[str, Any]:
-    """What the tiny tower's tower.json says."""
+    """The keys of the tiny tower's tower.json."""
     return dict(DESCRIPTION)
 
 

@@ -1,4 +1,4 @@
-"""What can be said of the container without building it."""
+"""The container, as far as it can be judged without building it."""
 
 from __future__ import annotations
 

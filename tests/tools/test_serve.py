@@ -1,4 +1,4 @@
-"""What the container decides at its start, with fakes of nvidia-smi and trtexec on the PATH."""
+"""Decisions of the container at its start, with fakes of nvidia-smi and trtexec on the PATH."""
 
 from __future__ import annotations
 

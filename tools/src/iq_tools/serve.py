@@ -30,7 +30,7 @@ _TENSORRT: Final = "tensorrt"
 _ONNXRUNTIME: Final = "onnxruntime"
 RUNTIMES: Final = (_AUTO, _TENSORRT, _ONNXRUNTIME)
 
-# What ONNX Runtime is there for; every other error would meet it as well.
+# ONNX Runtime serves without TensorRT; every other error would meet it as well.
 _FALL_BACK: Final = (GpuError, MissingToolError, ScoresMovedError)
 
 _KEY_LENGTH: Final = 16

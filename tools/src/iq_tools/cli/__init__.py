@@ -1,7 +1,7 @@
 """The command line `iq-tools`.
 
-What a person can mend ends as one line and the exit code of its error (`iq_tools.errors`), not as
-a traceback.
+Errors that a person can mend end as one line and an exit code (`iq_tools.errors`), not as a
+traceback.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Commands(click.Group):
         return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Runs a command; what a person can mend becomes a message and an exit code."""
+        """Runs a command; an error that a person can mend becomes a line and an exit code."""
         try:
             return super().invoke(ctx)
         except IQToolsError as error:

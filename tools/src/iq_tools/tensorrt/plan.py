@@ -85,7 +85,7 @@ class Plan:
 
     Attributes:
         data: The serialised engine.
-        precision: What it computes in.
+        precision: Its data types.
     """
 
     data: bytes
@@ -139,8 +139,8 @@ def write_plan(
         plan: The plan.
         output: Its file; the report is the same name with `.json`.
         onnx_sha256: Sum of the ONNX file that it was built from.
-        options: How it was built.
-        builder: What built it.
+        options: Options it was built with.
+        builder: The way to TensorRT that built it.
         drift: max |Δ mean| against the ONNX graph by stage; None where a stage did not run.
     """
     description = {
@@ -166,7 +166,7 @@ def count_engine_layers(information: dict[str, Any]) -> dict[str, int]:
     """Counts an engine's layers by kind and data type.
 
     Args:
-        information: What the engine inspector says, of an engine built with detailed verbosity.
+        information: The engine inspector's JSON, of an engine built with detailed verbosity.
 
     Returns:
         Counts by name, such as `CaskConvolution half`; `unknown` where a layer does not tell.

@@ -47,7 +47,7 @@ class PythonBuilder:
         Args:
             graph: The serialised ONNX graph, as `to_fp16` makes it.
             tower: Gives the size of the pixels.
-            options: How to build.
+            options: Options of the build.
             report: Receives a line for every phase of the build.
 
         Returns:
