@@ -92,6 +92,24 @@ def test_a_new_tower_is_not_served_by_the_plan_of_the_former(
     assert "iq-tools plan --repository" in said[0]
 
 
+@pytest.mark.usefixtures("gpu", "trtexec")
+def test_triton_is_told_of_a_version_compatible_plan(repository: Path, photos: Path) -> None:
+    result = _plan("--repository", repository, "--photos", photos, "--builder", "trtexec",
+                   "--version-compatible")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    start = result.stdout.splitlines()[-1]
+    assert start.endswith(" --backend-config=tensorrt,version-compatible=true")
+
+
+@pytest.mark.parametrize("option", [("--min-batch", 2), ("--max-batch", 32)])
+def test_a_plan_that_triton_would_ask_too_much_of_is_refused(
+    option: tuple[str, int], repository: Path, photos: Path
+) -> None:
+    result = _plan("--repository", repository, "--photos", photos, *option)
+    assert result.exit_code == 2
+    assert "batches of 1…64" in result.output
+
+
 def test_one_place_is_given(
     repository: Path, onnx_file: Path, photos: Path, tmp_path: Path
 ) -> None:

@@ -1,11 +1,50 @@
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
+from typing import cast
 
 import pytest
 
 from iq_tools.errors import GpuError, InputError
-from iq_tools.tensorrt.plan import PlanOptions, count_engine_layers
+from iq_tools.tensorrt.plan import (
+    Builder,
+    Plan,
+    PlanOptions,
+    Precision,
+    count_engine_layers,
+    write_plan,
+)
+
+
+class _Builder:
+    name = "builder"
+    version = "1.2.3"
+
+
+def test_a_report_never_tells_of_another_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, report = tmp_path / "model.plan", tmp_path / "model.json"
+
+    def write(data: bytes, onnx_sha256: str) -> None:
+        write_plan(
+            Plan(data, Precision(None, None)), output, onnx_sha256=onnx_sha256,
+            options=PlanOptions(), builder=cast(Builder, _Builder()), drift={},
+        )  # fmt: skip
+
+    write(b"first", "1")
+    assert json.loads(report.read_text())["onnx_sha256"] == "1"
+    monkeypatch.setattr("os.fsync", _no_room)
+    with pytest.raises(OSError, match="no room"):
+        write(b"second", "2")
+    assert output.read_bytes() == b"first"
+    assert not report.exists()
+
+
+def _no_room(handle: int) -> None:
+    raise OSError("no room")
 
 
 @pytest.mark.parametrize("batches", [(0, 1, 2), (2, 1, 3), (1, 9, 8)])

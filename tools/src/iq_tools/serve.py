@@ -75,15 +75,18 @@ class Start:
 
     def command(self, arguments: Sequence[str]) -> list[str]:
         """Triton's command line with further arguments."""
-        return [*triton_command(self.repository, self.config_name), *arguments]
+        return triton_command(self.repository, self.config_name, arguments)
 
 
-def triton_command(repository: Path, config_name: str | None) -> list[str]:
+def triton_command(
+    repository: Path, config_name: str | None, arguments: Sequence[str] = ()
+) -> list[str]:
     """The command line that serves a model repository.
 
     Args:
         repository: Its folder.
         config_name: Which `configs/NAME.pbtxt` to use; None for the default configuration.
+        arguments: Further ones.
     """
     chosen = [f"--model-config-name={config_name}"] if config_name else []
     return [
@@ -91,6 +94,7 @@ def triton_command(repository: Path, config_name: str | None) -> list[str]:
         f"--model-repository={repository}",
         "--disable-auto-complete-config",
         *chosen,
+        *arguments,
     ]
 
 

@@ -8,11 +8,13 @@ from typing import Any, Final
 
 import click
 
-from iq_serving.contract import PLAN_FILE
+from iq_serving.contract import MAX_BATCH_SIZE, PLAN_FILE
 from iq_tools.cli.options import FILE, FOLDER, NEW_FILE, builder_option, report
 from iq_tools.tensorrt.plan import REPORT_SUFFIX, PlanOptions
 
 _DEFAULTS: Final = PlanOptions()
+# Triton loads a version-compatible plan, which brings code of its own, only where it is told to.
+_RUN_OTHER_VERSIONS: Final = "--backend-config=tensorrt,version-compatible=true"
 
 
 @click.command()
@@ -54,7 +56,10 @@ def plan(
     from iq_tools.tensorrt.make import make_plan
     from iq_tools.tensorrt.placement import plan_path
 
+    chosen = PlanOptions(**options)
     if repository is not None:
+        if chosen.min_batch > 1 or chosen.max_batch < MAX_BATCH_SIZE:
+            raise click.UsageError(f"a repository's plan has to take batches of 1…{MAX_BATCH_SIZE}")
         onnx_file, output = graph_of(repository), plan_path(repository)
     assert onnx_file is not None
     output = output or Path(PLAN_FILE)
@@ -62,7 +67,7 @@ def plan(
         onnx_file,
         output,
         photos,
-        PlanOptions(**options),
+        chosen,
         builder=find_builder(builder),
         report=report,
     )
@@ -71,15 +76,16 @@ def plan(
         click.echo(f"{stage}: {seen}")
     click.echo(f"{output} and {output.with_suffix(REPORT_SUFFIX)}")
     if repository is not None:
-        _say_how_to_start(repository)
+        _say_how_to_start(repository, chosen)
 
 
-def _say_how_to_start(repository: Path) -> None:
+def _say_how_to_start(repository: Path, options: PlanOptions) -> None:
     from iq_tools.serve import triton_command
     from iq_tools.tensorrt.gpu import gpu_decoding_problem
     from iq_tools.tensorrt.placement import CONFIG_NAME, gpu_preprocessing
 
-    click.echo(f"start with: {shlex.join(triton_command(repository, CONFIG_NAME))}")
+    arguments = [_RUN_OTHER_VERSIONS] if options.version_compatible else []
+    click.echo(f"start with: {shlex.join(triton_command(repository, CONFIG_NAME, arguments))}")
     problem = gpu_decoding_problem(repository)
     if problem:
         click.echo(

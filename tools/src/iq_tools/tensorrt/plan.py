@@ -158,8 +158,10 @@ def write_plan(
         "mean_drift": drift,
     }
     text = json.dumps(description, indent=2) + "\n"
-    write_atomically(output.with_suffix(REPORT_SUFFIX), text.encode())
+    report = output.with_suffix(REPORT_SUFFIX)
+    report.unlink(missing_ok=True)  # a report never tells of another plan than the one beside it
     write_atomically(output, plan.data)
+    write_atomically(report, text.encode())
 
 
 def count_engine_layers(information: dict[str, Any]) -> dict[str, int]:
