@@ -227,12 +227,16 @@ def test_a_wrong_folder_is_not_left_to_onnx_runtime(
         _prepare(repository, empty, tmp_path)
 
 
-@pytest.mark.usefixtures("trtexec")
+@pytest.mark.usefixtures("gpu", "trtexec")
 def test_a_damaged_graph_ends_the_command(
-    repository: Path, photos: Path, program: Program, tmp_path: Path
+    repository: Path,
+    photos: Path,
+    program: Program,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    program("nvidia-smi", "echo 'NVIDIA L4, 8.9, 590.10'")
     program("tritonserver", "echo started")
+    monkeypatch.setattr("os.execv", lambda *_: pytest.fail("Triton is started"))
     graph_of(repository).write_bytes(b"damaged")
     result = CliRunner().invoke(
         cli,
