@@ -25,7 +25,7 @@ from serving import REPOSITORY, chosen_paths
 from iq_serving.contract import MEAN, ONNX_FILE, TOWER_FILE, TOWER_MODEL, VERSION, Tower
 from iq_serving.machine import keep_freed_memory
 from iq_serving.preprocessing import load_pixels
-from iq_tools.onnx_runner import OnnxTower
+from iq_tools.graph.runner import OnnxTower
 
 PHOTOS = 24
 FULL, REDUCED, ENTROPY = "in full", "reduced, as served", "entropy code alone (scale 1/8)"

@@ -72,7 +72,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, photos: list[Path]) -> Pat
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> Path:
     """The trained tower in a model repository of its own."""
-    from iq_tools.cli import main as tools
+    from iq_tools.cli import cli as tools
     from siamese_nima.cli import main as training
 
     folder = tmp_path_factory.mktemp("export")

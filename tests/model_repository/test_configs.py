@@ -130,6 +130,6 @@ def test_every_file_is_what_the_tools_write(model_repository: Path, tower: Tower
 
 
 def test_the_graph_describes_the_same_tower(model_repository: Path, tower: Tower) -> None:
-    from iq_tools.onnx_export import read_tower
+    from iq_tools.graph.tower import read_tower
 
     assert read_tower(model_repository / "nima_tower" / "1" / "model.onnx").text == tower.text

@@ -17,7 +17,7 @@ import tritonclient.grpc as triton
 from PIL import Image
 
 from iq_client import LocalServer
-from iq_tools.onnx_runner import OnnxTower
+from iq_tools.graph.runner import OnnxTower
 from iq_serving.preprocessing import load_pixels
 
 OUTPUTS = ("DISTRIBUTION", "MEAN", "STD", "ERROR")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from iq_client.local import LocalServer
+from iq_client import LocalServer
 
 STEPS = ("nima_preprocess", "nima_tower")
 # Put behind a model's own code: what of the package was loaded, and what an absolute import finds.

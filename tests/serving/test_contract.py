@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from iq_client import protocol
-from iq_client.inputs import EXTENSIONS
+from iq_client.images.files import EXTENSIONS
+from iq_client.wire import protocol
 from iq_serving import contract
 from iq_serving.contract import ContractError, Tower, weights_folder
 from iq_serving.preprocessing import FORMATS

@@ -1,4 +1,4 @@
-"""What can be said of the container without building it."""
+"""The container, as far as it can be judged without building it."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Absent:
         if name.partition(".")[0] in {ABSENT_IN_CONTAINER!r}:
             raise ImportError(f"{{name}} is not in the image")
 sys.meta_path.insert(0, Absent())
-import iq_tools.cli, iq_tools.serve, iq_tools.builders, iq_tools.plan_build
+import iq_tools.cli, iq_tools.serve, iq_tools.tensorrt.builders, iq_tools.tensorrt.make
 """
     subprocess.run([sys.executable, "-c", script], check=True)
 

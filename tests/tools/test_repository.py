@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 import iq_serving
-from iq_serving.contract import ContractError, Tower
-from iq_tools.cli import main
-from iq_tools.files import write_atomically
+from iq_serving.contract import Tower
+from iq_tools.cli import cli
+from iq_tools.errors import GraphError
 from iq_tools.repository import repository_files, write_repository
 
 PACKAGE = Path(iq_serving.__file__).parent
@@ -34,7 +34,7 @@ def _tower(description: dict[str, Any], **changes: object) -> Tower:
 
 def test_a_repository_is_whole_and_the_same_every_time(onnx_file: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(
-        main, ["repository", "--onnx", str(onnx_file), "--output", str(tmp_path)]
+        cli, ["repository", "--onnx", str(onnx_file), "--output", str(tmp_path)]
     )
     assert result.exit_code == 0, result.output
     first = _contents(tmp_path)
@@ -99,7 +99,7 @@ def test_another_version_of_the_preprocessing_is_refused(
     text = json.dumps(description | {"preprocessing_version": 99})
     onnx.helper.set_model_props(model, {"tower.json": text})
     onnx.save(model, tmp_path / "future.onnx")
-    with pytest.raises(ContractError, match="version 99"):
+    with pytest.raises(GraphError, match="version 99"):
         write_repository(tmp_path / "future.onnx", tmp_path / "repository")
     assert not (tmp_path / "repository").exists()
 
@@ -126,18 +126,3 @@ def test_server_code_imports_nothing_that_the_server_lacks(description: dict[str
     assert {path.name: names for path, names in foreign.items() if names} == {
         "tower_cpu.py": {"onnxruntime"}
     }
-
-
-def test_a_write_that_fails_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "file"
-    write_atomically(path, b"old")
-
-    def fail(*_: object) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, b"new")
-    assert _contents(tmp_path) == {Path("file"): b"old"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from iq_client.local import LocalServer
+from iq_client import LocalServer
 from siamese_nima.errors import ConfigError
 from siamese_nima.evaluate.scorers import open_scorer
 

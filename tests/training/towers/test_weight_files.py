@@ -86,7 +86,7 @@ def test_a_damaged_record_is_named(cache: Path, record: str) -> None:
 
 
 def test_the_folder_is_the_one_that_is_fetched_into(cache: Path) -> None:
-    from iq_tools.weights import SOURCES, find_source
+    from iq_tools.weights.published import SOURCES, find_source
 
     for name in SOURCES:
         path = find_source(name)[1]
@@ -97,7 +97,7 @@ def test_the_folder_is_the_one_that_is_fetched_into(cache: Path) -> None:
 
 def test_every_published_tower_is_in_the_registry() -> None:
     from iq_serving.contract import INTERPOLATIONS
-    from iq_tools.weights import SOURCES
+    from iq_tools.weights.published import SOURCES
 
     for source in SOURCES.values():
         assert get_tower(source.tower).name == source.tower

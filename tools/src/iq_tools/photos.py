@@ -7,19 +7,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from iq_serving.contract import PHOTO_SUFFIXES, ContractError, Tower
+from iq_serving.contract import PHOTO_SUFFIXES, Tower
 from iq_serving.preprocessing import ImageError, load_pixels
+from iq_tools.errors import InputError
 
 
 def photo_files(folder: Path) -> list[Path]:
     """The photos of a folder and the folders in it, sorted by path.
 
     Raises:
-        ContractError: There are none.
+        InputError: There are none.
     """
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
     if not found:
-        raise ContractError(f"{folder} holds no photos ({', '.join(sorted(PHOTO_SUFFIXES))})")
+        raise InputError(f"{folder} holds no photos ({', '.join(sorted(PHOTO_SUFFIXES))})")
     return found
 
 
@@ -34,7 +35,7 @@ def read_photos(folder: Path, tower: Tower) -> npt.NDArray[np.uint8]:
         Pixels, uint8 [N,H,W,3], in the order of the paths.
 
     Raises:
-        ContractError: There is no photo, or one cannot be read.
+        InputError: There is no photo, or one cannot be read.
     """
     pixels = []
     for path in photo_files(folder):
@@ -47,5 +48,5 @@ def read_photos(folder: Path, tower: Tower) -> npt.NDArray[np.uint8]:
                 )
             )
         except ImageError as error:
-            raise ContractError(f"{path}: {error}") from error
+            raise InputError(f"{path}: {error}") from error
     return np.stack(pixels)

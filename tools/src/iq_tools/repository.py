@@ -1,4 +1,4 @@
-"""Lays a tower into a Triton model repository."""
+"""A Triton model repository around one tower: its files, and their templates filled."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from iq_serving.contract import (
     TOWER_FILE,
     TOWER_MODEL,
     VERSION,
-    ContractError,
     Tensor,
     Tower,
     pixels_of,
 )
 from iq_serving.machine import has_bf16
 from iq_serving.preprocessing import PREPROCESSING_VERSION
+from iq_tools.errors import GraphError, InputError
 from iq_tools.files import write_atomically
-from iq_tools.onnx_export import read_tower
 from iq_tools.photos import read_photos
+from iq_tools.tensorrt.placement import drop_plan_of_another
 
 # 1 for people who wait, 2 for bulk work; 2 where a request says nothing.
 PRIORITIES: Final = 2
@@ -107,7 +107,8 @@ def write_repository(
     Args:
         onnx_file: The tower, as `iq-tools onnx` writes it.
         output: The repository's folder. Its copies of `iq_serving` become this one, other files in
-            it are left alone.
+            it are left alone, but a plan of another graph, which would be served in place of this
+            one, is removed.
         precision: What the tower computes in on a CPU, in the configuration `embedded`.
         report: Receives what is found out on the way, line by line.
 
@@ -115,24 +116,34 @@ def write_repository(
         The files written, relative to the folder.
 
     Raises:
-        ContractError: The ONNX file describes no tower, the tower was trained with another version
-            of the preprocessing, or the precision cannot be had; nothing is written then.
+        InputError: There is no such file, or the precision cannot be had with these photos or on
+            this processor.
+        GraphError: The ONNX file describes no tower, or the tower was trained with another version
+            of the preprocessing.
+        ScoresMovedError: The precision changes the order of photos. Nothing is written in any case.
     """
-    tower = read_tower(onnx_file)
-    contents = repository_files(tower, precision=precision.name)
-    contents[Path(TOWER_MODEL, VERSION, ONNX_FILE)] = onnx_file.read_bytes()
+    from iq_tools.graph.tower import open_tower
+
+    source = open_tower(onnx_file)
+    contents = repository_files(source.tower, precision=precision.name)
+    contents[Path(TOWER_MODEL, VERSION, ONNX_FILE)] = source.data
     if precision.name == BF16 and not has_bf16():
-        raise ContractError(
+        raise InputError(
             "bf16 needs a processor that computes in it, and this one has neither AVX512-BF16 nor "
             "AMX. Write the repository on the machine that serves it, or take --precision f32"
         )
     if precision.name == INT8:
         if precision.calibration is None:
-            raise ContractError("int8 takes its scales from real photos: add --calibration FOLDER")
-        from iq_tools.int8 import quantize
+            raise InputError("int8 takes its scales from real photos: add --calibration FOLDER")
+        from iq_tools.graph.int8 import quantize
 
-        photos = read_photos(precision.calibration, tower)
+        photos = read_photos(precision.calibration, source.tower)
         contents[Path(TOWER_MODEL, VERSION, INT8_FILE)] = quantize(onnx_file, photos, report=report)
+    if drop_plan_of_another(output, source.sha256):
+        report(
+            f"removed the plan of another graph; build this one's with: iq-tools plan --repository "
+            f"{output}"
+        )
     for path, content in contents.items():
         write_atomically(output / path, content)
     # A module that the package no longer has would be served for ever.
@@ -154,12 +165,13 @@ def repository_files(tower: Tower, *, precision: str = F32) -> dict[Path, bytes]
         Contents by path relative to the repository.
 
     Raises:
-        ContractError: As `write_repository`.
+        InputError: The precision has another name.
+        GraphError: The tower was trained with another version of the preprocessing.
     """
     if precision not in PRECISIONS:
-        raise ContractError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
+        raise InputError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
     if tower.preprocessing_version != PREPROCESSING_VERSION:
-        raise ContractError(
+        raise GraphError(
             f"the tower {tower.name} was trained with version {tower.preprocessing_version} of the "
             f"preprocessing, the installed one is version {PREPROCESSING_VERSION}. Train and "
             f"export it with this version, or install the iq-serving that it was trained with"
