@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import io
 import shutil
 import socket
@@ -10,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import tritonclient.grpc as triton
 from PIL import Image
@@ -62,7 +65,7 @@ def gpu_client(
             yield triton.InferenceServerClient(server.url)
 
 
-def _score(client: triton.InferenceServerClient, files: list[bytes]) -> dict[str, np.ndarray]:
+def _score(client: triton.InferenceServerClient, files: list[bytes]) -> dict[str, npt.NDArray[Any]]:
     tensor = triton.InferInput("IMAGE", [len(files), 1], "BYTES")
     tensor.set_data_from_numpy(np.array(files, np.object_).reshape(-1, 1))
     result = client.infer("nima", [tensor])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import io
 import json
 import re
@@ -12,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import tritonclient.grpc as triton
 from PIL import Image
@@ -42,7 +45,7 @@ def _input(files: list[bytes]) -> triton.InferInput:
     return tensor
 
 
-def _score(client: triton.InferenceServerClient, files: list[bytes]) -> dict[str, np.ndarray]:
+def _score(client: triton.InferenceServerClient, files: list[bytes]) -> dict[str, npt.NDArray[Any]]:
     result = client.infer("nima", [_input(files)])
     return {name: result.as_numpy(name) for name in OUTPUTS}
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from iq_client.images.files import EXTENSIONS
-from iq_client.wire import protocol
+from iq_client.results import VOTES
 from iq_serving import contract
 from iq_serving.contract import ContractError, Tower, weights_folder
 from iq_serving.preprocessing import FORMATS
@@ -79,5 +79,6 @@ def test_weights_are_kept_in_the_cache_folder(
 
 
 def test_the_client_says_the_same_in_its_own_words() -> None:
-    assert protocol.VOTES == contract.VOTE_BINS == len(contract.VOTES)
+    assert tuple(VOTES) == contract.VOTES
+    assert len(VOTES) == contract.VOTE_BINS
     assert EXTENSIONS == contract.PHOTO_SUFFIXES

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import pytest
 from keras import layers
 from PIL import Image
@@ -37,14 +39,14 @@ def labelled(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def condition() -> Callable[[keras.Model, np.ndarray], None]:
+def condition() -> Callable[[keras.Model, npt.NDArray[Any]], None]:
     """Makes an untrained tower tell photos apart.
 
     Its batch normalisation takes the statistics of some pixels; with those it is built with, what
     reaches the head is next to nothing.
     """
 
-    def condition(model: keras.Model, normalised: np.ndarray) -> None:
+    def condition(model: keras.Model, normalised: npt.NDArray[Any]) -> None:
         for layer in model.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = 0.0  # one batch is all that there is

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from siamese_nima.frozen import compile_frozen
@@ -13,7 +16,7 @@ from siamese_nima.towers.registry import build_tower, get_tower
 
 
 @pytest.fixture(scope="module")
-def pixels() -> np.ndarray:
+def pixels() -> npt.NDArray[Any]:
     return np.random.default_rng(0).uniform(-1, 1, (6, 64, 64, 3)).astype(np.float32)
 
 
@@ -27,7 +30,9 @@ def teacher() -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(10, activation="softmax")(x))
 
 
-def test_hints_are_the_feature_map_standardised(teacher: keras.Model, pixels: np.ndarray) -> None:
+def test_hints_are_the_feature_map_standardised(
+    teacher: keras.Model, pixels: npt.NDArray[Any]
+) -> None:
     distributions, hints = hinting(teacher, pixels).predict(pixels, verbose=0)
     assert np.allclose(distributions, teacher.predict(pixels, verbose=0), atol=1e-6)
     assert hints.shape == (6, 7, 7, HINT_CHANNELS)
@@ -36,7 +41,9 @@ def test_hints_are_the_feature_map_standardised(teacher: keras.Model, pixels: np
     assert np.allclose(np.cov(rows, rowvar=False), np.eye(HINT_CHANNELS), atol=0.01)
 
 
-def test_a_frozen_model_gives_what_keras_gives(teacher: keras.Model, pixels: np.ndarray) -> None:
+def test_a_frozen_model_gives_what_keras_gives(
+    teacher: keras.Model, pixels: npt.NDArray[Any]
+) -> None:
     model = keras.Model(teacher.input, [teacher.output, last_feature_map(teacher)])
     expected = model.predict(pixels, verbose=0)
     for computed, wanted in zip(compile_frozen(model)(pixels), expected, strict=True):
@@ -44,7 +51,7 @@ def test_a_frozen_model_gives_what_keras_gives(teacher: keras.Model, pixels: np.
         assert np.allclose(computed, wanted, atol=1e-4)
 
 
-def test_a_student_learns_the_hints(pixels: np.ndarray) -> None:
+def test_a_student_learns_the_hints(pixels: npt.NDArray[Any]) -> None:
     keras.utils.set_random_seed(0)
     student = build_tower(get_tower("efficientnet_lite0"), image_size=(64, 64), dropout=0.0)
     (features,) = compile_frozen(tower_part(student, through="block14_out"))(pixels)

@@ -13,12 +13,10 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iq_serving.preprocessing import load_pixels
 from siamese_nima.cli import main
-from siamese_nima.data import DataConfig, Sample, inspect
+from siamese_nima.data import DataConfig, inspect
 from siamese_nima.data.decoding import decode
 from siamese_nima.data.distortions import DISTORTIONS, LEVELS
-from siamese_nima.data.pipeline import feature_batches, pixel_batches
 from siamese_nima.data.tables import COUNT_COLUMNS, read_names, read_samples
 from siamese_nima.errors import ConfigError, DataError
 
@@ -224,34 +222,3 @@ def test_ladders_of_distortions(labelled: Path) -> None:
     first, again = decode(worst, **size), decode(worst, **size)  # type: ignore[arg-type]
     assert np.array_equal(first, again), "a rung looks alike in every epoch"
     assert np.abs(first - clean).mean() > 3
-
-
-def test_pipeline_is_the_servers_preprocessing_in_the_order_asked_for(labelled: Path) -> None:
-    photos = sorted((labelled / "photos").glob("*.png"))
-    samples = [Sample(path, 0.0) for path in photos]
-    rows = np.array([5, 0, 0, 17, 3])
-    mirrored = np.array([False, True, False, False, True])
-    batches = list(
-        pixel_batches(
-            samples, rows, mirrored, batch_size=2, image_size=(32, 40),
-            interpolation="bilinear", workers=2,
-        )
-    )  # fmt: skip
-    assert [len(batch_rows) for batch_rows, _ in batches] == [2, 2, 1]
-    assert np.concatenate([r.numpy() for r, _ in batches]).tolist() == rows.tolist()
-    pixels = np.concatenate([p.numpy() for _, p in batches])
-    for got, row, mirror in zip(pixels, rows, mirrored, strict=True):
-        want = load_pixels(photos[row].read_bytes(), image_size=(32, 40))
-        assert np.array_equal(got, want[:, ::-1] if mirror else want)
-
-
-def test_nothing_tunes_a_pipeline(labelled: Path) -> None:
-    # The thread that does can hold up the end of an epoch for seconds.
-    samples = [Sample(path, 0.0) for path in sorted((labelled / "photos").glob("*.png"))]
-    rows = np.arange(4)
-    still = np.zeros(4, np.bool_)
-    pixels = pixel_batches(
-        samples, rows, still, batch_size=2, image_size=(32, 32), interpolation="bilinear"
-    )
-    features = feature_batches(np.zeros((4, 2), np.float32), rows, rows, batch_size=2)
-    assert pixels.options().autotune.enabled is features.options().autotune.enabled is False

@@ -20,7 +20,8 @@ def of_form(form: str, **options: float) -> SetConfig:
 
 
 def test_votes_are_those_given_or_of_largest_entropy_or_none() -> None:
-    counted = Sample(Path("a"), 3.0, (0.0, 0.0, 1.0, *[0.0] * 7))
+    threes = (0.0, 0.0, 1.0, *[0.0] * 7)
+    counted = Sample(Path("a"), 3.0, threes)
     opinions = [Sample(Path("b"), 6.3, std=1.2), Sample(Path("c"), 5.5), Sample(Path("d"), 10.0)]
     labelled = label(
         [
@@ -30,7 +31,7 @@ def test_votes_are_those_given_or_of_largest_entropy_or_none() -> None:
         ]
     )
     votes = labelled.votes.astype(np.float64)
-    np.testing.assert_array_equal(votes[0], counted.distribution)
+    np.testing.assert_array_equal(votes[0], threes)
     np.testing.assert_allclose(mean_opinion_score(votes[1:3]), [6.3, 5.5], atol=1e-5)
     np.testing.assert_allclose(standard_deviation(votes[1]), 1.2, atol=1e-5)
     np.testing.assert_allclose(votes[2], 0.1, atol=1e-6)  # the mean alone is known: uniform

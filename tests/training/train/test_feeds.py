@@ -6,9 +6,11 @@ import dataclasses
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import pytest
 import tensorflow as tf
 from PIL import Image
@@ -107,7 +109,7 @@ def test_what_fits_is_decoded_once(ladders: DataConfig, tmp_path: Path) -> None:
     draw = whole(np.arange(len(samples)))
     draw = dataclasses.replace(draw, mirrored=draw.rows % 2 == 0)
 
-    def pixels(feed: Feed) -> np.ndarray:
+    def pixels(feed: Feed) -> npt.NDArray[Any]:
         return np.concatenate([each.numpy() for _, each in feed(draw, 8)])
 
     room = 2**20 // (100 * 100 * 3)  # less than there are samples

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +29,7 @@ distributions = arrays(np.float32, (4, 10), elements=st.floats(2**-7, 1, width=3
 
 
 @given(distributions, distributions)
-def test_emd_is_a_distance(a: np.ndarray, b: np.ndarray) -> None:
+def test_emd_is_a_distance(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> None:
     there = ops.convert_to_numpy(earth_movers_distance(a, b))
     back = ops.convert_to_numpy(earth_movers_distance(b, a))
     np.testing.assert_allclose(there, back, atol=1e-6)
@@ -73,7 +76,7 @@ def test_a_gap_of_one_standard_error_is_right_with_84_in_100() -> None:
     arrays(np.float32, 8, elements=st.sampled_from([-1.0, 0.25, 0.5, 1.0])),
 )
 def test_ladder_ranking_is_the_mean_over_ordered_pairs(
-    means: np.ndarray, group: np.ndarray, severity: np.ndarray
+    means: npt.NDArray[Any], group: npt.NDArray[Any], severity: npt.NDArray[Any]
 ) -> None:
     losses = [
         np.logaddexp(0, -4.0 * (means[a] - means[b]))
@@ -87,7 +90,7 @@ def test_ladder_ranking_is_the_mean_over_ordered_pairs(
 
 @given(means, means, arrays(np.float32, 6, elements=st.sampled_from([0.0, 1.0])))
 def test_contrastive_is_the_formula_and_blind_to_order(
-    a: np.ndarray, b: np.ndarray, same: np.ndarray
+    a: npt.NDArray[Any], b: npt.NDArray[Any], same: npt.NDArray[Any]
 ) -> None:
     distance = np.abs(a - b)
     expected = np.where(same == 1, distance**2, np.clip(1 - distance, 0, None) ** 2)
@@ -98,7 +101,7 @@ def test_contrastive_is_the_formula_and_blind_to_order(
 
 @given(means, means, st.floats(0.1, 3.0))
 def test_margin_ranking_is_the_formula(
-    better: np.ndarray, worse: np.ndarray, margin: float
+    better: npt.NDArray[Any], worse: npt.NDArray[Any], margin: float
 ) -> None:
     losses = ops.convert_to_numpy(margin_ranking(better, worse, margin=margin))
     np.testing.assert_allclose(

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from siamese_nima.train.objective import Batch, LossWeights, Objective, batch_lo
 def labels(score: Any, **others: Any) -> Batch:
     """A batch of one set and one group, of exact scores without votes, but for what is given."""
     count = len(score)
-    defaults = {
+    defaults: dict[str, npt.NDArray[Any]] = {
         "member": np.zeros(count, np.int64),
         "error": np.zeros(count, np.float32),
         "bucket": np.zeros(count, np.int64),
@@ -35,8 +36,9 @@ def losses_of(predicted: Any, batch: Batch, *objectives: Objective) -> dict[str,
     return {name: float(ops.convert_to_numpy(value)) for name, value in losses.items()}
 
 
-def one_vote(means: list[int]) -> np.ndarray:
-    return np.eye(10, dtype=np.float32)[np.array(means) - 1]
+def one_vote(means: list[int]) -> npt.NDArray[Any]:
+    votes: npt.NDArray[Any] = np.eye(10, dtype=np.float32)[np.array(means) - 1]
+    return votes
 
 
 @settings(max_examples=20)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
@@ -15,7 +18,7 @@ labels = st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 2)), min_size=1, 
 
 
 @given(labels, st.integers(0, 2**32))
-def test_every_photo_meets_its_own_and_another_bucket(rows: np.ndarray, seed: int) -> None:
+def test_every_photo_meets_its_own_and_another_bucket(rows: npt.NDArray[Any], seed: int) -> None:
     bucket, group = rows.T
     drawn = draw_bucketed(bucket, group, np.random.default_rng(seed)).reshape(-1, 2)
     a, b = drawn.T
@@ -44,7 +47,7 @@ def test_pairs_are_redrawn_and_repeatable() -> None:
 
 @given(labels, st.integers(0, 2**32))
 def test_an_epoch_of_all_holds_every_photo_once_and_keeps_groups_together(
-    rows: np.ndarray, seed: int
+    rows: npt.NDArray[Any], seed: int
 ) -> None:
     group = rows[:, 1]
     order = draw_all(group, np.random.default_rng(seed))

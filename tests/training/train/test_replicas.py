@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from siamese_nima.config import to_toml
 from siamese_nima.errors import ConfigError
 from siamese_nima.towers.weights import read_weights
-from siamese_nima.train.batches import FILLER
 from siamese_nima.train.config import TrainConfig
 from siamese_nima.train.objective import LossWeights
+from siamese_nima.train.pairs import FILLER
 from siamese_nima.train.replicas import Replicas, open_replicas
 from siamese_nima.train.run import train
 
@@ -99,7 +99,7 @@ def one(make: Make, labelled: Path) -> TrainConfig:
 def test_two_copies_learn_what_one_does(
     make: Make, one: TrainConfig, labelled: Path, strategy: str
 ) -> None:
-    config = make("two", loss=one.loss, batch_size=one.batch_size, strategy=strategy)
+    config = make("two", sets=one.sets, strategy=strategy)
     if strategy == "mirrored":
         finish(start(config, labelled / "two.h5", {}))
     else:
@@ -174,5 +174,5 @@ def test_workers_that_nobody_named(text: str, monkeypatch: pytest.MonkeyPatch) -
 def test_mistakes_are_named(make: Make) -> None:
     with pytest.raises(ConfigError, match="none, mirrored, multi_worker"):
         train(make("a", strategy="many"))
-    with pytest.raises(ConfigError, match="accumulate works with strategy none"):
+    with pytest.raises(ConfigError, match="accumulate and average work with strategy none"):
         train(make("b", strategy="mirrored", accumulate=2))

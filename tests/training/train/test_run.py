@@ -18,6 +18,7 @@ from typing import Any
 import h5py
 import keras
 import numpy as np
+import numpy.typing as npt
 import pytest
 from click.testing import CliRunner
 
@@ -37,8 +38,8 @@ from siamese_nima.train.sets import open_sets
 Make = Callable[..., TrainConfig]
 
 
-def arrays(path: Path) -> dict[str, np.ndarray]:
-    found: dict[str, np.ndarray] = {}
+def arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    found: dict[str, npt.NDArray[Any]] = {}
     with h5py.File(path) as file:
         file.visititems(
             lambda name, item: (

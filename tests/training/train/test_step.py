@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
@@ -23,7 +24,7 @@ from siamese_nima.train.schedule import adamw
 from siamese_nima.train.step import NOT_FINITE, build_step
 
 Make = Callable[..., TrainConfig]
-Labelled = tuple[np.ndarray, Batch]
+Labelled = tuple[npt.NDArray[Any], Batch]
 CONSTANT = Stage(epochs=1, learning_rate=1e-2, warmup_share=0.0)
 LONG = 10**6  # steps: the rate of the first ones is the peak
 

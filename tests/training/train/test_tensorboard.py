@@ -39,8 +39,8 @@ def events(folder: Path) -> dict[str, list[tuple[int, tf.Tensor]]]:
 
 def test_a_run_can_be_watched(make: Make, labelled: Path) -> None:
     # Labels that have nothing to do with the photos: some pairs are ranked wrong.
-    rows = "".join(f"{index}.png {index % 2}\n" for index in range(24))
-    (labelled / "labels.csv").write_text("file_name label\n" + rows)
+    labels = "".join(f"{index}.png {index % 2}\n" for index in range(24))
+    (labelled / "labels.csv").write_text("file_name label\n" + labels)
     config = make("watched", tensorboard=True, body=Stage(epochs=2, learning_rate=0.0))
     position = train(config)
     found = events(config.output / "tensorboard")

@@ -63,7 +63,7 @@ def split_by_content(
 
 
 def is_held_out(digest: bytes, share: float) -> bool:
-    """Which side of the split a photo stands on.
+    """Side of the split that a photo stands on.
 
     Args:
         digest: SHA-256 of the file.

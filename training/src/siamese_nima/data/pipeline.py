@@ -32,7 +32,7 @@ class PixelCache:
         self._kept: dict[int, npt.NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:
-        """How many samples it holds."""
+        """Number of samples that it holds."""
         return len(self._kept)
 
     def get(self, row: int, load: Callable[[], npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:

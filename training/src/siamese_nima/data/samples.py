@@ -108,5 +108,5 @@ class Problem:
 
     @property
     def bad(self) -> bool:
-        """Whether it costs a row: a repeated one does not."""
+        """True where it costs a row: a repeated one does not."""
         return self.code != "DUPLICATE"

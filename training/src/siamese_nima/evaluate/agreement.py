@@ -139,7 +139,7 @@ def differences(first: Mapping[str, Metric], second: Mapping[str, Metric]) -> di
 
 
 def within_noise(difference: Metric) -> bool:
-    """Whether 0 lies in the interval of a paired difference, or it has none."""
+    """Test of 0 lying in the interval of a paired difference; also true where it has none."""
     return not (difference.low > 0 or difference.high < 0)
 
 

@@ -16,7 +16,7 @@ from siamese_nima.files import write_atomically
 
 @dataclass(slots=True)
 class Position:
-    """How far a run is.
+    """Progress of a run.
 
     Attributes:
         phase: Name of the phase it is in.

@@ -134,7 +134,7 @@ def cut_layer(model: keras.Model, depth: int) -> str:
 
 
 def feature_learner(model: keras.Model, cut: str) -> Learner:
-    """What lies above a layer, fed with that layer's output."""
+    """Learner of what lies above a layer, fed with that layer's output."""
     part = tower_part(model, after=cut)
     kept = _kept(part.inputs[0])
     return Learner(part, lambda features: features, tf.TensorSpec(part.input_shape, kept))

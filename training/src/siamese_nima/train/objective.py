@@ -33,13 +33,13 @@ class LossWeights:
     min_gap: float = 0.0
 
     def any(self) -> bool:
-        """Whether something is to be learnt."""
+        """True where something is to be learnt."""
         return any((self.emd, self.contrastive, self.logistic, self.margin))
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What is minimised on one set.
+    """Minimised losses of one set.
 
     Attributes:
         name: Of the set.

@@ -92,7 +92,7 @@ def draw_all(group: Indices, rng: np.random.Generator, *, most: int = 0) -> Indi
 
 
 def compared(group: Any, pairing: str) -> Any:
-    """Which pairs of a batch are compared.
+    """Mask of the pairs of a batch that are compared.
 
     Args:
         group: Groups of the photos, int [B].

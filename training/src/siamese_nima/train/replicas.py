@@ -42,7 +42,7 @@ class Replicas:
 
     @property
     def chief(self) -> bool:
-        """Whether this process writes the run's folder."""
+        """True for the process that writes the run's folder."""
         return self.first == 0
 
     def local_share(self, batch_size: int) -> int:
@@ -50,7 +50,7 @@ class Replicas:
         return batch_size // self.count * self.local
 
     def local_places(self, count: int, batch_size: int) -> Indices:
-        """Which places of an epoch are this process's part, batch by batch.
+        """Places of an epoch that are this process's part, batch by batch.
 
         The batches are the same as on one device, and neighbours at 2i and 2i + 1 stay together.
         The last batch is filled up, so that every copy has as many places.

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run: scalars, and the held-out pairs that are ranked worst."""
+"""Events for TensorBoard: scalars, and the held-out pairs that are ranked worst."""
 
 from __future__ import annotations
 
