@@ -1,6 +1,6 @@
-"""Writes the reference part of docs/cli.md from the commands themselves.
+"""Writes the reference part of docs/reference/cli.md from the commands themselves.
 
-    python client/generate_cli_reference.py docs/cli.md
+    python client/generate_cli_reference.py docs/reference/cli.md
 
 What stands above the marker in that file is kept.
 """

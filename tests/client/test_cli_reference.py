@@ -10,7 +10,7 @@ from PIL import Image
 from iq_client.cli import cli
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "cli.md"
+PAGE = ROOT / "docs" / "reference" / "cli.md"
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def generator():
 def test_the_reference_is_current(generator):
     page = PAGE.read_text(encoding="utf-8")
     assert generator.with_reference(page) == page, (
-        "run: python client/generate_cli_reference.py docs/cli.md"
+        "run: python client/generate_cli_reference.py docs/reference/cli.md"
     )
 
 

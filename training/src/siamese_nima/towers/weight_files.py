@@ -33,7 +33,7 @@ class WeightFile:
 
 
 def cache_folder() -> Path:
-    """Where `iq-tools weights fetch` puts published weights; docs/weights.md describes it."""
+    """Where `iq-tools weights fetch` puts published weights; docs/reference/weights.md describes it."""
     configured = Path(os.environ.get("XDG_CACHE_HOME", ""))
     root = configured if configured.is_absolute() else Path.home() / ".cache"
     return root / "siamese-nima" / "weights"

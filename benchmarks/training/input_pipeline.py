@@ -1,6 +1,6 @@
 """Images a second of the input pipeline alone, of the step alone, and of both together.
 
-    python training/benchmarks/input_pipeline.py PHOTOS [--tower mobilenet] [--form plain] …
+    python benchmarks/training/input_pipeline.py PHOTOS [--tower mobilenet] [--form plain] …
 
 The step is fed by the pipeline. It should not wait for it: its waiting is printed as a share of the
 time. On the processor both need the same cores, and can together come to no more than

@@ -1,6 +1,6 @@
 """Which loss tunes a NIMA tower best: contrastive, signed, or signed with the votes' EMD.
 
-    python training/ablation.py PHOTOS… --weights weights_mobilenet_aesthetic_0.07.hdf5 -o OUTPUT
+    python benchmarks/training/ablation.py PHOTOS… --weights weights_mobilenet_aesthetic_0.07.hdf5 -o OUTPUT
 
 Everything but the loss is the same: the start, the photos, the pairs, the number of steps, and the
 seeds over which the numbers are averaged. Each photo comes as it is and under distortions of every

@@ -1,6 +1,6 @@
 """An epoch with the frozen part computed in every step, and with its features kept on disk.
 
-    python training/benchmarks/cached_features.py PHOTOS [--tower inception_resnet_v2] …
+    python benchmarks/training/cached_features.py PHOTOS [--tower inception_resnet_v2] …
 
 PHOTOS is a folder; so many of its photos, each under every distortion, are an epoch. Both ways are
 run one after the other in one process from the same random weights, for some epochs each; the
