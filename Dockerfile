@@ -16,6 +16,7 @@ RUN python3 -m pip install --no-cache-dir --no-deps --require-hashes --only-bina
     && rm /tmp/requirements.txt \
     && install -d -o 1000 -g 1000 /var/cache/iq
 
+COPY serving/src/iq_serving /opt/iq/lib/iq_serving
 COPY tools/src/iq_tools /opt/iq/lib/iq_tools
 COPY examples/photos /opt/iq/photos
 COPY model_repository /models

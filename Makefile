@@ -9,7 +9,7 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo install test lint format bench clean
+.PHONY: help demo install test lint format repository bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,7 +22,7 @@ demo: $(UV) ## rank the example photos through a real Triton server (no TensorFl
 	@$(UV) sync --quiet --locked --inexact --no-default-groups --package iq-client --extra local
 	@$(BIN)/iq-client rank examples/photos --local --model-repository model_repository
 
-install: $(UV) ## make the environment of all three rooms and their tests
+install: $(UV) ## make the environment of all four rooms and their tests
 	$(UV) sync --quiet --locked --all-packages --all-extras
 
 test: install ## run the whole test suite
@@ -37,6 +37,9 @@ lint: install ## check style, types and the lock
 format: install ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+repository: install ## renew model_repository/ around its graph
+	$(BIN)/iq-tools repository --onnx model_repository/nima_tower/1/model.onnx
 
 # Photos of one and of twelve megapixels, and NVIDIA's program where it is not on the PATH:
 # make bench PHOTOS=DIR LARGE=DIR PERF_ANALYZER=FILE

@@ -1,4 +1,4 @@
-"""What the SDK costs: against a bare tritonclient, over batch sizes, per image, and in memory.
+"""Costs of the SDK: against a bare tritonclient, over batch sizes, per image, and in memory.
 
     python benchmarks/client.py compare [PHOTO…]   the SDK and a bare tritonclient loop, in turns
     python benchmarks/client.py sweep [PHOTO…]     images per second by batch size and in-flight
@@ -38,19 +38,16 @@ import tritonclient.utils.shared_memory as system_shared_memory
 from PIL import Image
 from tritonclient.grpc import service_pb2
 
-from iq_client import Client, LocalServer
-from iq_client.engine import Engine, chunks
-from iq_client.inputs import ArrayEncoding, encode_image, expand
-from iq_client.limit import InFlightLimit
-from iq_client.protocol import MODEL_NAME
-from iq_client.shrink import shrink
-from iq_client.transport import Call, Transport
+from iq_client import Call, Client, LocalServer, Score, ServerInfo
+from iq_client.images.encode import ArrayEncoding, encode_image, shrink
+from iq_client.images.inputs import expand
+from iq_client.wire.protocol import MODEL_NAME, decode_response, encode_request
 
 STUB = Path(__file__).parent.parent / "tests" / "client" / "stub_repository"
 
 
 def bare_loop(url: str, paths: Sequence[str], batch_size: int, in_flight: int) -> list[float]:
-    """What one writes with tritonclient alone: threads that read, pack, send and unpack."""
+    """A loop with tritonclient alone: threads that read, pack, send and unpack."""
     batches = [paths[start : start + batch_size] for start in range(0, len(paths), batch_size)]
     means: list[Any] = [None] * len(batches)
     numbers: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -79,7 +76,7 @@ def bare_loop(url: str, paths: Sequence[str], batch_size: int, in_flight: int) -
 
 
 def timed(action: Any) -> tuple[float, Any]:
-    """How many seconds an action takes, and its result."""
+    """Seconds that an action takes, and its result."""
     start = time.perf_counter()
     result = action()
     return time.perf_counter() - start, result
@@ -127,14 +124,29 @@ def sweep(server: LocalServer, paths: Sequence[str], arguments: argparse.Namespa
         print(f"{batch_size:10d}  " + "".join(f"{rate:8.0f}" for rate in row))
 
 
-class Answering(Transport):
-    """Answers every request at once with the same scores."""
+class Answering:
+    """A transport that packs every request and unpacks a response that is there at once."""
 
     def __init__(self) -> None:
         self._responses: dict[int, Any] = {}
 
-    def infer(self, request: bytes, count: int, call: Call) -> Any:
-        """The response for so many images."""
+    def check(self, timeout: float | None) -> int:
+        """Images of one batch, as Triton allows them."""
+        return 64
+
+    def score(self, images: Sequence[bytes], names: Sequence[str], call: Call) -> list[Score]:
+        """The same scores for every image."""
+        encode_request(images, "benchmark")
+        return decode_response(self._response(len(images)), names)
+
+    def server_info(self, timeout: float | None) -> ServerInfo:
+        """Description of the server that is not there."""
+        return ServerInfo("", "none", "0", (), MODEL_NAME, (), "none", 64)
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    def _response(self, count: int) -> Any:
         if count not in self._responses:
             response = service_pb2.ModelInferResponse()
             for name, width, content in (
@@ -149,16 +161,14 @@ class Answering(Transport):
             self._responses[count] = response
         return self._responses[count]
 
-    def close(self) -> None:
-        """There is nothing to close."""
-
 
 def overhead(arguments: argparse.Namespace) -> None:
     """Time per image of everything that is the SDK's: with a transport that answers at once."""
-    limit = InFlightLimit(4)
-    engine = Engine(Answering(), limit=limit, batch_size=32, max_request_bytes=16 * 2**20)
     print("bytes/image  bytes µs/image  paths µs/image")
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Client(transport=Answering(), batch_size=32, in_flight=4) as client,
+    ):
         for size in (100, 100_000):
             data = os.urandom(size)
             path = Path(folder) / str(size)
@@ -168,17 +178,11 @@ def overhead(arguments: argparse.Namespace) -> None:
                 count = 100_000 if size == 100 else 10_000
 
                 def run(item: Any = item, count: int = count) -> None:
-                    with engine.call(None) as pending:
-                        for chunk in chunks(expand(itertools.repeat(item, count)), 32):
-                            pending.submit(chunk)
-                            while pending.due:
-                                pending.pop().result()
-                        while pending:
-                            pending.pop().result()
+                    for _ in client.iter_scores(itertools.repeat(item, count)):
+                        pass
 
                 rates.append(min(timed(run)[0] for _ in range(arguments.rounds)) / count * 1e6)
             print(f"{size:11d}  {rates[0]:14.1f}  {rates[1]:14.1f}")
-    engine.close()
 
 
 def resident_mebibytes() -> float:

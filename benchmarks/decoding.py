@@ -22,10 +22,10 @@ from measure import in_turns, machine, ratio, table, versions
 from PIL import Image
 from serving import REPOSITORY, chosen_paths
 
-from iq_tools.contract import MEAN, ONNX_FILE, TOWER_FILE, TOWER_MODEL, VERSION, Tower
-from iq_tools.onnx_runner import OnnxTower
-from iq_tools.serving.processor import keep_freed_memory
-from siamese_nima.preprocessing import INTERPOLATIONS, load_pixels
+from iq_serving.contract import MEAN, ONNX_FILE, TOWER_FILE, TOWER_MODEL, VERSION, Tower
+from iq_serving.machine import keep_freed_memory
+from iq_serving.preprocessing import load_pixels
+from iq_tools.graph.runner import OnnxTower
 
 PHOTOS = 24
 FULL, REDUCED, ENTROPY = "in full", "reduced, as served", "entropy code alone (scale 1/8)"
@@ -48,7 +48,7 @@ def at_size(path: str, megapixels: float) -> bytes | None:
 def in_full(data: bytes, size: tuple[int, int]) -> np.ndarray:
     """Pixels of the whole picture, brought to the tower's size."""
     image = Image.open(io.BytesIO(data))
-    return np.asarray(image.convert("RGB").resize(size[::-1], INTERPOLATIONS["bilinear"]))
+    return np.asarray(image.convert("RGB").resize(size[::-1], Image.Resampling.BILINEAR))
 
 
 def entropy_alone(data: bytes) -> None:
@@ -71,7 +71,7 @@ def measure(paths: Sequence[str], *, megapixels: Sequence[float], rounds: int) -
     keep_freed_memory()
     folder = REPOSITORY / TOWER_MODEL
     origin = folder / TOWER_FILE
-    size = Tower.parse(origin.read_text(encoding="utf-8"), origin=str(origin)).image_size
+    size = Tower.read(origin).image_size
     tower = OnnxTower(folder / VERSION / ONNX_FILE, threads=1)
 
     def means(pixels: Sequence[np.ndarray]) -> np.ndarray:

@@ -20,8 +20,8 @@ import numpy as np
 import onnxruntime
 from measure import in_turns, machine, ratio, table, versions
 
-from iq_tools.contract import MASK, ONNX_FILE, PIXELS, TOWER_MODEL, VERSION
-from iq_tools.serving.processor import has_bf16, usable_cores
+from iq_serving.contract import MASK, ONNX_FILE, PIXELS, TOWER_MODEL, VERSION
+from iq_serving.machine import has_bf16, usable_cores
 
 TOWER = "inception_resnet_v2"
 PACKAGES = ("tensorflow-cpu", "keras", "onnxruntime", "openvino")
@@ -32,12 +32,13 @@ Run = Callable[[], object]
 def convert(folder: Path) -> Path:
     """A graph of the tower with random weights."""
     from iq_tools.build import build_repository
+    from siamese_nima.export import export_saved_model
     from siamese_nima.towers.registry import build_tower, get_tower
-    from siamese_nima.towers.weights import save_weights
 
-    weights = folder / f"{TOWER}.weights.h5"
-    save_weights(build_tower(get_tower(TOWER)), weights)
-    build_repository(TOWER, str(weights), folder / "repository", interpolation="nearest")
+    tower = get_tower(TOWER)
+    saved_model = folder / "saved_model"
+    export_saved_model(tower, build_tower(tower), saved_model, interpolation="nearest")
+    build_repository(saved_model, folder / "repository")
     return folder / "repository" / TOWER_MODEL / VERSION / ONNX_FILE
 
 

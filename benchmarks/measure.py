@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from iq_tools.serving.processor import has_bf16, usable_cores
+from iq_serving.machine import has_bf16, usable_cores
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,10 +27,10 @@ import onnxruntime
 from measure import in_turns, machine, ratio, table, versions
 
 from iq_client import Client, LocalServer
-from iq_tools.contract import MASK, ONNX_FILE, PIXELS, TOWER_FILE, TOWER_MODEL, VERSION, Tower
+from iq_serving.contract import MASK, ONNX_FILE, PIXELS, TOWER_FILE, TOWER_MODEL, VERSION, Tower
+from iq_serving.machine import keep_freed_memory, usable_cores
+from iq_serving.preprocessing import load_pixels
 from iq_tools.photos import photo_files
-from iq_tools.serving.processor import keep_freed_memory, usable_cores
-from siamese_nima.preprocessing import load_pixels
 
 REPOSITORY = Path(__file__).parent.parent / "model_repository"
 PACKAGES = ("pillow", "onnxruntime", "nvidia-pytriton", "tritonclient", "tensorflow-cpu", "keras")
@@ -43,8 +43,7 @@ class Raw:
 
     def __init__(self, repository: Path, threads: int) -> None:
         folder = repository / TOWER_MODEL
-        text = (folder / TOWER_FILE).read_text(encoding="utf-8")
-        self._tower = Tower.parse(text, origin=str(folder / TOWER_FILE))
+        self._tower = Tower.read(folder / TOWER_FILE)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

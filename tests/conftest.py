@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from iq_client.local import LocalServer
+from iq_client import LocalServer
 
 # No test is timed: a busy machine is not a bug.
 settings.register_profile("untimed", deadline=None)

@@ -26,14 +26,22 @@ import numpy.typing as npt
 from rich.console import Console
 from scipy.optimize import brentq
 
+from iq_serving.contract import VOTES
+from iq_serving.preprocessing import load_pixels
 from siamese_nima.config import Stage
 from siamese_nima.data import DataConfig, inspect
 from siamese_nima.data.decoding import decode
 from siamese_nima.data.distortions import DISTORTIONS, LEVELS, distort, working_picture
 from siamese_nima.data.photos import find_photos, split_by_content
-from siamese_nima.distribution import VOTES, mean_opinion_score
-from siamese_nima.evaluate.metrics import bootstrap, mean_emd, ordered_pairs, pair_hits, spearman
-from siamese_nima.preprocessing import load_pixels
+from siamese_nima.distribution import mean_opinion_score
+from siamese_nima.evaluate.metrics import (
+    bootstrap,
+    interval,
+    mean_emd,
+    ordered_pairs,
+    pair_hits,
+    spearman,
+)
 from siamese_nima.towers.registry import build_tower, get_tower
 from siamese_nima.towers.weights import load_weights
 from siamese_nima.train.batches import LabelledSet
@@ -244,7 +252,7 @@ class Judged:
             times = np.bincount(drawn, minlength=count)
             return float(np.mean([metric(predicted, times) for predicted in runs]))
 
-        low, high = bootstrap(mean, count, resamples=200, seed=0)
+        low, high = interval(bootstrap(mean, count, resamples=200, seed=0))
         return {"value": mean(np.arange(count)), "low": low, "high": high}
 
     def _pictures(self, function: Callable[[Floats, Indices], float]) -> Metric:

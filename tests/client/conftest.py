@@ -1,15 +1,19 @@
-"""The stand-in repository: the contract in a real Triton, without a tower."""
+"""Servers that tests share: the contract in a real Triton, without a tower, and one with faults."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
+from tests.client.faulty import FaultyServer
 
-from iq_client.client import Client
-from iq_client.local import LocalServer
+from iq_client import Client, LocalServer
+
+Mean: TypeAlias = Callable[[bytes], float]
 
 STUB_REPOSITORY = Path(__file__).parent / "stub_repository"
 
@@ -23,7 +27,7 @@ def stub_repository() -> Path:
 @pytest.fixture(scope="session")
 def stub_server(stub_repository: Path) -> Iterator[LocalServer]:
     """A real Triton with the stand-in; tests must leave it running."""
-    with LocalServer(stub_repository) as server:
+    with LocalServer(stub_repository, startup_timeout=300) as server:
         yield server
 
 
@@ -35,12 +39,25 @@ def stub_client(stub_server: LocalServer) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def stub_mean() -> Callable[[bytes], float]:
+def stub_mean() -> Mean:
     """The mean that the stand-in gives to some bytes."""
     path = STUB_REPOSITORY / "nima" / "1" / "stub_scores.py"
     spec = importlib.util.spec_from_file_location("stub_scores", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    mean: Callable[[bytes], float] = module.mean
+    mean: Mean = module.mean
     return mean
+
+
+@pytest.fixture
+def start_faulty() -> Iterator[Callable[..., FaultyServer]]:
+    """Starts servers that may be given faults; they end with the test."""
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(FaultyServer(**options))
+
+
+@pytest.fixture
+def faulty(start_faulty: Callable[..., FaultyServer]) -> FaultyServer:
+    """One such server."""
+    return start_faulty()

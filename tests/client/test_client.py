@@ -1,15 +1,10 @@
-"""Both clients against a real Triton with the stand-in model."""
+"""The client against a real Triton with the stand-in model, and over a transport of its own."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import inspect
-import itertools
-import subprocess
-import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.client.conftest import Mean
+from tests.client.fakes import FakeTransport
 
-import iq_client
 from iq_client import (
-    AsyncClient,
     Client,
     ConnectError,
     DeadlineExceeded,
@@ -30,36 +25,10 @@ from iq_client import (
     Score,
     ScoringError,
     ServerUnavailable,
+    Source,
 )
+from iq_client.images import files
 from iq_client.ranking import probability_better
-
-Mean = Callable[[bytes], float]
-
-
-def test_the_public_surface() -> None:
-    assert sorted(iq_client.__all__) == sorted(
-        name
-        for name, value in vars(iq_client).items()
-        if not name.startswith("_") and not inspect.ismodule(value)
-    )
-
-
-def test_both_clients_have_the_same_surface() -> None:
-    def surface(client: type) -> dict[str, list[tuple[str, Any, Any]]]:
-        return {
-            name: [
-                (parameter.name, parameter.kind, parameter.default)
-                for parameter in inspect.signature(member).parameters.values()
-            ]
-            for name, member in inspect.getmembers(client, inspect.isfunction)
-            if not name.startswith("_") or name == "__init__"
-        }
-
-    assert surface(AsyncClient) == surface(Client)
-    public = {name for name in surface(Client) if not name.startswith("_")}
-    for name in public:
-        waits = getattr(AsyncClient, name)
-        assert inspect.iscoroutinefunction(waits) or inspect.isasyncgenfunction(waits)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -158,12 +127,6 @@ def test_groups(stub_server: LocalServer, tmp_path: Path) -> None:
     assert best == sorted(best, reverse=True)
     assert everything == [Group(tuple(ranking))]
 
-    async def twin() -> list[Group]:
-        async with AsyncClient(stub_server.url, batch_size=2) as client:
-            return await client.rank_groups(tmp_path)
-
-    assert asyncio.run(twin()) == groups
-
 
 def test_scores_are_told_in_order(stub_client: Client) -> None:
     told: list[Score] = []
@@ -178,17 +141,6 @@ def test_comparison(stub_client: Client) -> None:
         stub_client.compare(b"a", b"")
 
 
-def test_an_endless_iterable_is_read_some_batches_ahead(stub_server: LocalServer) -> None:
-    read = itertools.count()
-    with Client(stub_server.url, batch_size=4, in_flight=2) as client:
-        scores = client.iter_scores(str(i).encode() for i in read)
-        for _ in range(10):
-            assert next(scores).ok
-        scores.close()  # type: ignore[attr-defined]
-        # Ten taken, and no more ahead than two requests in flight, two being read, one at hand.
-        assert next(read) <= 10 + 4 * 6
-
-
 def test_an_iterable_that_raises_ends_the_call(stub_client: Client) -> None:
     def images() -> Iterator[bytes]:
         yield from (b"1", b"2")
@@ -197,15 +149,6 @@ def test_an_iterable_that_raises_ends_the_call(stub_client: Client) -> None:
     with pytest.raises(LookupError, match="gone"):
         stub_client.score_images(images())
     assert stub_client.score_images(b"3")[0].ok
-
-
-def test_leaving_early_cancels_what_is_under_way(stub_server: LocalServer) -> None:
-    with Client(stub_server.url, batch_size=1, in_flight=2) as client:
-        scores = client.iter_scores([b"1", *[b"sleep:0.5:x"] * 100])
-        assert next(scores).ok
-        scores.close()  # type: ignore[attr-defined]
-        # All workers are free again long before the fifty seconds that the rest would take.
-        assert client._engine._pool.submit(lambda: True).result(timeout=10)
 
 
 def test_several_threads_share_a_client(stub_server: LocalServer, stub_mean: Mean) -> None:
@@ -255,37 +198,6 @@ def test_server_info(stub_client: Client, stub_server: LocalServer) -> None:
     assert info.to_dict()["server_version"] == info.server_version
 
 
-def test_the_url_of_the_environment(
-    stub_server: LocalServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("IQ_URL", f"{stub_server.url} {stub_server.url}")
-    with Client() as client:
-        assert client.urls == [stub_server.url] * 2
-        assert client.score_images(b"x")[0].ok
-    monkeypatch.delenv("IQ_URL")
-    with Client() as client:
-        assert client.urls == ["localhost:8001"]
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"batch_size": 0},
-        {"max_request_bytes": 0},
-        {"max_request_bytes": 2**31},
-        {"in_flight": 0},
-        {"timeout": 0},
-        {"deadline": -1.0},
-        {"shrink_to": 0},
-        {"array_encoding": "jpeg"},
-        {"url": []},
-    ],
-)
-def test_options_out_of_range(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong)).replace("url", "URL")):
-        Client(**wrong)
-
-
 def test_nobody_answers() -> None:
     with Client("127.0.0.1:9") as client:
         with pytest.raises(ServerUnavailable, match="iq-client serve"):
@@ -296,95 +208,43 @@ def test_nobody_answers() -> None:
             client.wait_until_ready(0.3)
 
 
-def test_waiting_for_a_server_that_comes_later(stub_repository: Path) -> None:
-    server = LocalServer(stub_repository)
-    server.start()
-    url = server.url
-    server.stop()
-    with Client(url) as client:
-        starting = threading.Timer(0.5, server.start)
-        starting.start()
-        try:
-            client.wait_until_ready(30)
-            assert client.score_images(b"x")[0].ok
-        finally:
-            starting.join()
-            server.stop()
+def test_a_transport_takes_the_place_of_the_server(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"abc")
+    with Client(transport=FakeTransport()) as client:
+        scores = client.score_images([b"1", tmp_path, tmp_path / "nothing.jpg"])
+        assert client.urls == []
+        assert client.server_info().server_name == "fake"
+        client.wait_until_ready()
+    assert [score.mean for score in scores[:2]] == [2.0, 4.0]
+    assert scores[2].error is not None and scores[2].error.code == "NOT_FOUND"
 
 
-def test_asynchronously(stub_server: LocalServer, stub_mean: Mean, tmp_path: Path) -> None:
-    for i in range(20):
-        (tmp_path / f"{i}.jpg").write_bytes(f"photo {i}".encode())
+def test_a_source_is_read_once_and_taken_as_it_is() -> None:
+    reads = []
 
-    async def images() -> AsyncIterator[Any]:
-        for i in range(50):
-            await asyncio.sleep(0)
-            yield f"{i}".encode()
-        yield tmp_path
+    def load() -> bytes:
+        reads.append(1)
+        return b"abc"
 
-    async def scenario() -> None:
-        async with AsyncClient(stub_server.url, batch_size=7) as client:
-            await client.wait_until_ready()
-            expected = [stub_mean(f"{i}".encode()) for i in range(50)]
-            folder = [stub_mean(path.read_bytes()) for path in sorted(tmp_path.iterdir())]
-            scores = await client.score_images(images())
-            assert [score.mean for score in scores] == pytest.approx(expected + folder, abs=1e-5)
-            assert [score async for score in client.iter_scores(images())] == scores
-            several = await asyncio.gather(
-                *(client.score_images(f"{i}".encode()) for i in range(50))
-            )
-            assert [score.mean for (score,) in several] == pytest.approx(expected, abs=1e-5)
-            with Client(stub_server.url) as twin:
-                assert await client.rank_images(tmp_path, top=5) == twin.rank_images(
-                    tmp_path, top=5
-                )
-                assert await client.compare(b"a", b"b") == twin.compare(b"a", b"b")
-                assert await client.server_info() == twin.server_info()
-            with pytest.raises(ScoringError):
-                await client.score_images(b"", raise_on_error=True)
-
-    asyncio.run(scenario())
+    with Client(transport=FakeTransport()) as client:
+        assert client.score_images(Source("mine", load))[0].source == "mine"
+        (score,) = client.score_images([Source("mine", load)])
+    assert (score.source, score.mean, len(reads)) == ("mine", 4.0, 2)
 
 
-def test_the_event_loop_is_never_held_up(stub_server: LocalServer) -> None:
-    async def scenario() -> int:
-        turns = 0
+def test_groups_read_every_photo_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("imagehash")
+    for index in range(5):
+        Image.new("RGB", (64, 64), (50 * index, 0, 0)).save(tmp_path / f"{index}.png")
+    reads: list[str] = []
+    read = files.read_file
 
-        async def count() -> None:
-            nonlocal turns
-            while True:
-                await asyncio.sleep(0.01)
-                turns += 1
+    def counted(path: str) -> bytes:
+        reads.append(path)
+        return read(path)
 
-        async with AsyncClient(stub_server.url, batch_size=1, in_flight=1) as client:
-            counting = asyncio.create_task(count())
-            await client.score_images([b"sleep:0.4:x"] * 3)
-            counting.cancel()
-        return turns
-
-    assert asyncio.run(scenario()) > 20
-
-
-def test_a_cancelled_task_cancels_its_requests(stub_server: LocalServer) -> None:
-    async def scenario() -> None:
-        async with AsyncClient(stub_server.url, batch_size=1, in_flight=1) as client:
-            await client.score_images(b"1")
-            task = asyncio.create_task(client.score_images([b"sleep:1:x"] * 20))
-            await asyncio.sleep(0.2)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            async with asyncio.timeout(10):
-                assert (await client.score_images(b"2"))[0].ok
-
-    asyncio.run(scenario())
-
-
-def test_importing_loads_nothing_heavy() -> None:
-    """Seconds of gRPC, protobuf, numpy and Pillow are spent where they are used first."""
-    heavy = {"grpc", "numpy", "PIL", "tritonclient", "google", "click", "rich"}
-    program = f"import sys, iq_client; print(*({heavy!r} & sys.modules.keys()))"
-    found = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert found.stdout.split() == []
+    monkeypatch.setattr(files, "read_file", counted)
+    with Client(transport=FakeTransport()) as client:
+        groups = client.rank_groups(tmp_path)
+    assert sum(len(group.images) for group in groups) == 5
+    assert sorted(reads) == sorted(map(str, tmp_path.iterdir()))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from iq_client import LocalServer
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "guides" / "client.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "client.md"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
 
 

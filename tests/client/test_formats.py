@@ -1,10 +1,16 @@
+"""Results as files."""
+
+from __future__ import annotations
+
 import csv
 import io
 import json
 import math
 import subprocess
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,7 +18,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iq_client.formats import FILE_FORMATS, format_of, open_writer, read_scores, valid_text
+from iq_client.formats import (
+    FILE_FORMATS,
+    FileFormat,
+    format_of,
+    open_writer,
+    read_scores,
+    valid_text,
+)
 from iq_client.results import ImageError, RankedImage, Score
 
 # Any text at all: newlines, NUL, quotes, and the lone surrogates of file names in old encodings.
@@ -31,7 +44,9 @@ failed = st.builds(
 scores = st.lists(st.one_of(scored, failed), max_size=8)
 
 
-def written(file_format, rows, leading=()):
+def written(
+    file_format: FileFormat, rows: Iterable[dict[str, Any]], leading: Sequence[str] = ()
+) -> bytes:
     stream = io.BytesIO()
     with open_writer(file_format, stream, leading) as write:
         for row in rows:
@@ -39,20 +54,24 @@ def written(file_format, rows, leading=()):
     return stream.getvalue()
 
 
-def same(left, right):
+def same(left: Iterable[Score], right: Iterable[Score]) -> bool:
     """Equality of scores in which NaN equals NaN."""
     return [score.to_dict() for score in left] == [score.to_dict() for score in right]
 
 
 @given(scores)
-def test_json_lines_are_read_back_exactly(tmp_path_factory, given_scores):
+def test_json_lines_are_read_back_exactly(
+    tmp_path_factory: pytest.TempPathFactory, given_scores: list[Score]
+) -> None:
     path = tmp_path_factory.mktemp("jsonl") / "scores.jsonl"
     path.write_bytes(written("jsonl", [score.to_dict() for score in given_scores]))
     assert same(read_scores(path), given_scores)
 
 
 @given(scores)
-def test_parquet_is_read_back_with_escapes_for_what_is_not_unicode(tmp_path_factory, given_scores):
+def test_parquet_is_read_back_with_escapes_for_what_is_not_unicode(
+    tmp_path_factory: pytest.TempPathFactory, given_scores: list[Score]
+) -> None:
     path = tmp_path_factory.mktemp("parquet") / "scores.parquet"
     path.write_bytes(written("parquet", [score.to_dict() for score in given_scores]))
     back = list(read_scores(path))
@@ -62,13 +81,13 @@ def test_parquet_is_read_back_with_escapes_for_what_is_not_unicode(tmp_path_fact
 
 
 @given(scores)
-def test_json_is_one_array(given_scores):
+def test_json_is_one_array(given_scores: list[Score]) -> None:
     rows = [score.to_dict() for score in given_scores]
     assert json.loads(written("json", rows)) == rows
 
 
 @given(scores)
-def test_csv_keeps_every_fp32_number(given_scores):
+def test_csv_keeps_every_fp32_number(given_scores: list[Score]) -> None:
     text = written("csv", [score.to_dict() for score in given_scores]).decode("utf-8")
     table = list(csv.DictReader(io.StringIO(text, newline="")))
     assert [row["source"] for row in table] == [valid_text(s.source) for s in given_scores]
@@ -80,11 +99,12 @@ def test_csv_keeps_every_fp32_number(given_scores):
             )
         else:
             assert row["mean"] == row["p1"] == ""
+            assert score.error is not None
             assert row["error_code"] == score.error.code
 
 
 @pytest.mark.parametrize("file_format", FILE_FORMATS)
-def test_leading_columns_come_first(file_format):
+def test_leading_columns_come_first(file_format: FileFormat) -> None:
     good = RankedImage(1, Score("a.jpg", 6.5, 1.5, (0.1,) * 10))
     bad = RankedImage(None, Score.failed("b.jpg", ImageError("EMPTY", "no bytes")))
     data = written(file_format, [good.to_dict(), bad.to_dict()], ("rank",))
@@ -102,7 +122,7 @@ def test_leading_columns_come_first(file_format):
 
 
 @pytest.mark.parametrize("file_format", FILE_FORMATS)
-def test_an_interrupted_run_leaves_a_complete_file(file_format, tmp_path):
+def test_an_interrupted_run_leaves_a_complete_file(file_format: FileFormat, tmp_path: Path) -> None:
     path = tmp_path / f"scores.{file_format}"
     row = Score("a.jpg", 6.5, 1.5, (0.1,) * 10).to_dict()
     with (
@@ -120,7 +140,7 @@ def test_an_interrupted_run_leaves_a_complete_file(file_format, tmp_path):
         assert len(list(csv.reader(path.open()))) == 2
 
 
-def test_more_rows_than_one_parquet_row_group(tmp_path):
+def test_more_rows_than_one_parquet_row_group(tmp_path: Path) -> None:
     path = tmp_path / "scores.parquet"
     with path.open("wb") as stream, open_writer("parquet", stream) as write:
         for index in range(10_000):
@@ -129,21 +149,21 @@ def test_more_rows_than_one_parquet_row_group(tmp_path):
     assert pq.ParquetFile(path).num_row_groups > 1
 
 
-def test_a_line_cut_off_at_the_end_is_left_out(tmp_path):
+def test_a_line_cut_off_at_the_end_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "scores.jsonl"
     whole = written("jsonl", [Score(name, 5.0, 1.0, (0.1,) * 10).to_dict() for name in "ab"])
     path.write_bytes(whole[:-5])
     assert [score.source for score in read_scores(path)] == ["a"]
 
 
-def test_a_broken_line_in_the_middle_is_named(tmp_path):
+def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
     path = tmp_path / "scores.jsonl"
     path.write_text('{"source": "a.jpg"}\n')
     with pytest.raises(ValueError, match=r"line 1 of .*scores.jsonl' is not a score"):
         list(read_scores(path))
 
 
-def test_a_file_that_is_not_parquet_is_named(tmp_path):
+def test_a_file_that_is_not_parquet_is_named(tmp_path: Path) -> None:
     path = tmp_path / "scores.parquet"
     path.write_text("PAR?")
     with pytest.raises(ValueError, match=r"scores\.parquet"):
@@ -153,22 +173,22 @@ def test_a_file_that_is_not_parquet_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("name", "expected"), [("a.JSONL", "jsonl"), ("a/b.csv", "csv"), (Path("x.parquet"), "parquet")]
 )
-def test_format_of(name, expected):
+def test_format_of(name: str | Path, expected: str) -> None:
     assert format_of(name) == expected
 
 
 @pytest.mark.parametrize("name", ["scores", "scores.txt", ".json"])
-def test_unknown_endings_list_the_known_ones(name):
+def test_unknown_endings_list_the_known_ones(name: str | Path) -> None:
     with pytest.raises(ValueError, match=r"\.parquet"):
         format_of(name)
 
 
-def test_nan_never_reaches_json():
+def test_nan_never_reaches_json() -> None:
     with pytest.raises(ValueError, match="JSON"):
         written("json", [{**Score("a", math.nan, 1.0, (0.1,) * 10).to_dict()}])
 
 
-def test_parquet_without_pyarrow_says_what_to_install():
+def test_parquet_without_pyarrow_says_what_to_install() -> None:
     code = (
         "import io, sys; sys.modules['pyarrow'] = None\n"
         "from iq_client.formats import open_writer\n"

@@ -72,7 +72,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, photos: list[Path]) -> Pat
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> Path:
     """The trained tower in a model repository of its own."""
-    from iq_tools.cli import main as tools
+    from iq_tools.cli import cli as tools
     from siamese_nima.cli import main as training
 
     folder = tmp_path_factory.mktemp("export")
@@ -167,8 +167,8 @@ def test_one_corrupt_image_leaves_the_others_scored(
 
 def keras_means(weights: Path, photos: list[Path]) -> list[float]:
     """Mean opinion scores by Keras, with the training side's own preprocessing."""
+    from iq_serving.preprocessing import load_pixels
     from siamese_nima.distribution import mean_opinion_score
-    from siamese_nima.preprocessing import load_pixels
     from siamese_nima.towers.registry import build_tower, get_tower
     from siamese_nima.towers.weights import load_weights
 

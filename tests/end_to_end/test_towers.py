@@ -1,4 +1,4 @@
-"""Every tower of the registry: one command from its weights to a repository that scores alike."""
+"""Every tower of the registry: one command from SavedModel to a repository that scores alike."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from iq_client import Client, LocalServer
-from iq_tools.cli import main
-from iq_tools.onnx_export import read_tower
-from iq_tools.onnx_runner import OnnxTower
-from siamese_nima.preprocessing import load_pixels
+from iq_serving.preprocessing import load_pixels
+from iq_tools.cli import cli
+from iq_tools.graph.runner import OnnxTower
+from iq_tools.graph.tower import read_tower
 from siamese_nima.towers.registry import TOWERS
 
 # f32 in two libraries that add in another order.
@@ -46,7 +46,7 @@ def _random_tower(name: str, pixels: npt.NDArray[np.uint8]) -> Any:
 @pytest.fixture
 def build(example_photos: list[Path], tmp_path: Path) -> Build:
     """Builds a repository, and scores photos in Keras."""
-    from siamese_nima.towers.weights import save_weights
+    from siamese_nima.export import export_saved_model
 
     def run(name: str) -> tuple[Path, npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
         tower = TOWERS[name]
@@ -54,12 +54,11 @@ def build(example_photos: list[Path], tmp_path: Path) -> Build:
             [load_pixels(p.read_bytes(), image_size=tower.image_size) for p in example_photos[::3]]
         )
         model = _random_tower(name, pixels)
-        save_weights(model, tmp_path / "weights.h5")
+        saved_model = tmp_path / "saved_model"
+        export_saved_model(tower, model, saved_model, interpolation="bilinear")
         result = CliRunner().invoke(
-            main,
-            ["build", "--tower", name, "--weights", str(tmp_path / "weights.h5"),
-             "--output", str(tmp_path / "repository")],
-        )  # fmt: skip
+            cli, ["build", str(saved_model), "--output", str(tmp_path / "repository")]
+        )
         assert result.exit_code == 0, result.output
         scores = np.asarray(
             model(tower.normalise(pixels.astype(np.float32)), training=False), np.float32

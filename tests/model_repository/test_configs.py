@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from PIL import Image
 from tritonclient.grpc import model_config_pb2
 
-from iq_tools.contract import Tower
+from iq_serving.contract import Tower
 from iq_tools.repository import repository_files
 
 CONFIGS = (
@@ -30,8 +30,7 @@ SCORES = {"DISTRIBUTION": (FP32, [10]), "MEAN": (FP32, [1]), "STD": (FP32, [1])}
 
 @pytest.fixture(scope="module")
 def tower(model_repository: Path) -> Tower:
-    path = model_repository / "nima_tower" / "tower.json"
-    return Tower.parse(path.read_text(encoding="utf-8"), origin=str(path))
+    return Tower.read(model_repository / "nima_tower" / "tower.json")
 
 
 def _read(path: Path) -> Any:
@@ -122,15 +121,15 @@ def test_the_ensemble_joins_tensors_that_its_steps_have(model_repository: Path) 
 
 
 def test_every_file_is_what_the_tools_write(model_repository: Path, tower: Tower) -> None:
-    # Among them the preprocessing: the server's copy and training's are the same bytes.
-    for path, content in repository_files(tower).items():
-        assert (model_repository / path).read_bytes() == content, (
-            f"{path} is out of date; run: iq-tools repository "
-            f"--onnx model_repository/nima_tower/1/model.onnx"
-        )
+    written = repository_files(tower)
+    for path, content in written.items():
+        found = (model_repository / path).read_bytes()
+        assert found == content, f"{path} is out of date; run: make repository"
+    served = {path.relative_to(model_repository) for path in model_repository.glob("*/1/**/*.py")}
+    assert served == {path for path in written if path.suffix == ".py"}
 
 
 def test_the_graph_describes_the_same_tower(model_repository: Path, tower: Tower) -> None:
-    from iq_tools.onnx_export import read_tower
+    from iq_tools.graph.tower import read_tower
 
     assert read_tower(model_repository / "nima_tower" / "1" / "model.onnx").text == tower.text

@@ -14,10 +14,9 @@ import pytest
 import tritonclient.grpc as triton
 from PIL import Image
 
-from iq_client.errors import LocalServerError
-from iq_client.local import LocalServer
+from iq_client import LocalServer, LocalServerError
 
-pytest.importorskip("nvidia.nvimgcodec", reason="needs the extra iq-tools[gpu]")
+pytest.importorskip("nvidia.nvimgcodec", reason="needs nvidia-nvimgcodec-cu13")
 
 OUTPUTS = ("DISTRIBUTION", "MEAN", "STD", "ERROR")
 

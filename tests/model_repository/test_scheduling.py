@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import time
+import urllib.request
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +18,10 @@ import pytest
 import tritonclient.grpc as triton
 from PIL import Image
 
-from iq_client.local import LocalServer
+from iq_client import LocalServer
 
 REQUESTS = 60
-ROUNDS = 10
+PREFERRED = {8, 16, 32}
 STEPS = ("nima_preprocess", "nima_tower")
 # Put behind a model's own code: notes when it was busy.
 NOTING = """
@@ -37,6 +42,53 @@ def _noted(self, requests):
 
 TritonPythonModel.execute = _noted
 """
+
+
+# Put behind a model's own code: notes how many requests it executes, and waits while a file is there.
+GATING = """
+
+import os
+import time
+
+_execute = TritonPythonModel.execute
+
+
+def _gated(self, requests):
+    with open({sizes!r}, "a") as file:
+        file.write(f"{{len(requests)}}\\n")
+    while os.path.exists({closed!r}):
+        time.sleep(0.01)
+    return _execute(self, requests)
+
+
+TritonPythonModel.execute = _gated
+"""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Holds a step's executions up.
+
+    Attributes:
+        sizes: File with the number of requests of each execution.
+        closed: File that is there while the gate is closed.
+    """
+
+    sizes: Path
+    closed: Path
+
+    def close(self) -> None:
+        """Closes the gate, and forgets what was executed before."""
+        self.closed.touch()
+        self.sizes.write_text("")
+
+    def open(self) -> None:
+        """Lets everything through."""
+        self.closed.unlink(missing_ok=True)
+
+    def taken(self) -> list[int]:
+        """The number of requests of each execution since the gate was closed."""
+        return [int(line) for line in self.sizes.read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -92,21 +144,87 @@ def test_with_the_rate_limiter_the_steps_take_turns(
         assert all(b <= start or end <= a for a, b in busy[1])
 
 
-def test_what_waits_is_executed_in_preferred_sizes(server: LocalServer, photo: bytes) -> None:
-    def sizes(client: triton.InferenceServerClient) -> dict[int, int]:
-        statistics = client.get_inference_statistics("nima_preprocess", as_json=True)
-        batches = statistics["model_stats"][0]["batch_stats"]
-        return {int(entry["batch_size"]): int(entry["compute_infer"]["count"]) for entry in batches}
+@pytest.fixture
+def gated(model_repository: Path, tmp_path: Path) -> tuple[Path, dict[str, Gate]]:
+    """A copy of the repository whose steps wait at gates."""
+    copy = shutil.copytree(model_repository, tmp_path / "repository")
+    gates = {step: Gate(tmp_path / f"{step}.sizes", tmp_path / f"{step}.closed") for step in STEPS}
+    for step, gate in gates.items():
+        with (copy / step / "1" / "model.py").open("a") as file:
+            file.write(GATING.format(sizes=str(gate.sizes), closed=str(gate.closed)))
+    return copy, gates
 
-    before = sizes(triton.InferenceServerClient(server.url))
-    # A starved machine may send so slowly that few requests wait at once: then they are sent again.
-    for _ in range(ROUNDS):
-        after = sizes(_ask_many(server, photo))
-        seen = {size for size, count in after.items() if count > before.get(size, 0)}
-        if max(seen) >= 8:
-            break
-    assert max(seen) >= 8
-    assert {size for size in seen if size >= 8} <= {8, 16, 32}
+
+def _waiting(server: LocalServer, step: str) -> int:
+    """The requests in a step's queue, by Triton's own metrics."""
+    with urllib.request.urlopen(server.metrics_url) as response:
+        text = response.read().decode()
+    found = re.search(
+        rf'^nv_inference_pending_request_count{{.*model="{step}".*}} (\d+)$', text, re.M
+    )
+    assert found is not None
+    return int(found[1])
+
+
+@contextmanager
+def _closed(gates: Iterable[Gate]) -> Iterator[None]:
+    """Closes gates; none stays closed, whatever happens."""
+    for gate in gates:
+        gate.close()
+    try:
+        yield
+    finally:
+        for gate in gates:
+            gate.open()
+
+
+def test_requests_that_wait_are_executed_together_in_preferred_sizes(
+    gated: tuple[Path, dict[str, Gate]], photo: bytes
+) -> None:
+    copy, gates = gated
+    with (
+        LocalServer(copy, metrics_port=0) as server,
+        ThreadPoolExecutor(1) as pool,
+        _closed(gates.values()),
+    ):
+        asked = pool.submit(_ask_many, server, photo)
+        for step, gate in gates.items():
+            # The first to arrive are let in, and wait at the gate; all others wait behind them.
+            while sum(gate.taken()) + _waiting(server, step) < REQUESTS:
+                assert not asked.done()
+                time.sleep(0.05)
+            gate.open()
+        asked.result()
+    for gate in gates.values():
+        _, *rest = gate.taken()
+        assert sum(gate.taken()) == REQUESTS
+        assert set(rest[:-1]) <= PREFERRED
+        assert rest[-1] in PREFERRED or rest[-1] < min(PREFERRED)
+        assert max(rest) in PREFERRED
+
+
+def test_a_full_queue_rejects_at_once(gated: tuple[Path, dict[str, Gate]], photo: bytes) -> None:
+    copy, gates = gated
+    config = copy / "nima_preprocess" / "config.pbtxt"
+    text = config.read_text()
+    assert "max_queue_size: 128" in text
+    config.write_text(text.replace("max_queue_size: 128", "max_queue_size: 1"))
+
+    def status(client: triton.InferenceServerClient) -> str:
+        try:
+            _ask(client, photo)
+        except triton.InferenceServerException as error:
+            return str(error.status())
+        return "scored"
+
+    with LocalServer(copy) as server:
+        client = triton.InferenceServerClient(server.url)
+        with ThreadPoolExecutor(REQUESTS) as pool, _closed([gates["nima_preprocess"]]):
+            asked = [pool.submit(status, client) for _ in range(REQUESTS)]
+            # While the step is held up only a rejection is an answer.
+            first, _ = wait(asked, return_when=FIRST_COMPLETED)
+            assert {future.result() for future in first} == {"StatusCode.UNAVAILABLE"}
+        assert {future.result() for future in asked} == {"scored", "StatusCode.UNAVAILABLE"}
 
 
 def test_the_highest_version_is_served(

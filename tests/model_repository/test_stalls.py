@@ -12,9 +12,8 @@ import threading
 import time
 from pathlib import Path
 
-from iq_client import Client, Score
-from iq_client._supervisor import PROVEN_SECONDS
-from iq_client.local import LocalServer
+from iq_client import Client, LocalServer, Score
+from iq_client.local.supervisor import PROVEN_SECONDS
 
 STALL_SECONDS = 3.0  # Triton waits for one
 ROUNDS = 3

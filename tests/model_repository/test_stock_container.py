@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import tritonclient.grpc as triton
 
-from iq_client.errors import LocalServerError
-from iq_client.local import LocalServer
+from iq_client import LocalServer, LocalServerError
 
 FIRST_IMPORT = "import io\n"
 
@@ -18,7 +17,7 @@ FIRST_IMPORT = "import io\n"
 def _copy(model_repository: Path, folder: Path, first_line: str) -> Path:
     """A repository whose preprocessing begins with another line."""
     copy = shutil.copytree(model_repository, folder / "repository")
-    preprocessing = copy / "nima_preprocess" / "1" / "preprocessing.py"
+    preprocessing = copy / "nima_preprocess" / "1" / "iq_serving" / "preprocessing.py"
     source = preprocessing.read_text()
     assert source.count(FIRST_IMPORT) == 1
     preprocessing.write_text(source.replace(FIRST_IMPORT, f"{FIRST_IMPORT}{first_line}\n"))

@@ -1,9 +1,10 @@
-"""What can be said of the container without building it."""
+"""The container, as far as it can be judged without building it."""
 
 from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -13,8 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from iq_client.local import MALLOC_THRESHOLDS, LocalServer
-from iq_tools.serving.counter import METRIC, ImageCounter
+from iq_client import LocalServer
+from iq_client.local.server import MALLOC_THRESHOLDS
+from iq_serving import machine
+from iq_serving.counter import METRIC, ImageCounter
+from iq_serving.gpu_pixels import GPU_PACKAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 # The stock image gives Python and numpy, requirements.in the rest.
@@ -40,7 +44,8 @@ def test_what_the_image_copies_is_there_and_not_ignored() -> None:
 
 def test_the_image_keeps_memory_as_the_embedded_server_does() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
-    assert dict(re.findall(r"(MALLOC_\w+)=(\d+)", dockerfile)) == MALLOC_THRESHOLDS
+    wanted = {name: str(size) for name, size in machine.MALLOC_THRESHOLDS.items()}
+    assert dict(re.findall(r"(MALLOC_\w+)=(\d+)", dockerfile)) == wanted == MALLOC_THRESHOLDS
 
 
 def test_the_dockerfile_is_clean() -> None:
@@ -91,6 +96,22 @@ def test_every_requirement_is_pinned_with_hashes() -> None:
     assert set(wanted) <= {name for name, _ in entries}
 
 
+def test_the_image_has_the_packages_of_the_gpu() -> None:
+    wanted = (ROOT / "deploy/container/requirements.in").read_text().splitlines()
+    assert [line for line in wanted if line in GPU_PACKAGES] == list(GPU_PACKAGES)
+    # Nothing else for a GPU stands there.
+    named = {line for line in wanted if re.match("nvidia-|cupy-|fastrlock", line)}
+    assert named == set(GPU_PACKAGES)
+
+
+def test_the_page_names_the_packages_of_the_gpu() -> None:
+    (command,) = re.findall(
+        r"^pip install (.*?)^```", (ROOT / "docs/gpu.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    words = shlex.split(command.replace("\\\n", " "))
+    assert words[words.index("pillow") + 1 :] == list(GPU_PACKAGES)
+
+
 def test_the_entrypoint_imports_only_what_the_image_has() -> None:
     script = f"""
 import sys
@@ -99,7 +120,7 @@ class Absent:
         if name.partition(".")[0] in {ABSENT_IN_CONTAINER!r}:
             raise ImportError(f"{{name}} is not in the image")
 sys.meta_path.insert(0, Absent())
-import iq_tools.cli, iq_tools.serve, iq_tools.builders, iq_tools.plan_build
+import iq_tools.cli, iq_tools.serve, iq_tools.tensorrt.builders, iq_tools.tensorrt.make
 """
     subprocess.run([sys.executable, "-c", script], check=True)
 

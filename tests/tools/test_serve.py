@@ -1,53 +1,35 @@
-"""What the container decides at its start, with fakes of nvidia-smi and trtexec on the PATH."""
+"""Decisions of the container at its start, with fakes of nvidia-smi and trtexec on the PATH."""
 
 from __future__ import annotations
 
 import functools
 import json
-import os
+import re
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
-from PIL import Image
 
-from iq_tools.builders import find_builder
-from iq_tools.cli import main
-from iq_tools.contract import ContractError
-from iq_tools.plan import PlanOptions, describe_gpu
+from iq_tools.cli import cli
+from iq_tools.errors import (
+    GpuError,
+    GraphError,
+    InputError,
+    MissingToolError,
+    ScoresMovedError,
+)
+from iq_tools.graph.tower import graph_of
 from iq_tools.repository import write_repository
-from iq_tools.serve import Start, gpu_decoding_problem, prepare
+from iq_tools.serve import ServeOptions, Start, prepare
+from iq_tools.tensorrt.builders import find_builder
+from iq_tools.tensorrt.plan import PlanOptions
 
-FAKE_TRTEXEC = Path(__file__).with_name("fake_trtexec.py")
-
-
-@pytest.fixture
-def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in front of the PATH; tests put programs there."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    return folder
-
-
-def _program(folder: Path, name: str, script: str) -> None:
-    path = folder / name
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-
-
-@pytest.fixture
-def gpu(programs: Path) -> None:
-    _program(programs, "nvidia-smi", "echo 'NVIDIA L4, 8.9, 590.10'")
-
-
-@pytest.fixture
-def trtexec(programs: Path) -> None:
-    _program(programs, "trtexec", f'exec {sys.executable} {FAKE_TRTEXEC} "$@"')
+Program = Callable[[str, str], None]
 
 
 @pytest.fixture
@@ -57,30 +39,17 @@ def repository(onnx_file: Path, tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(folder / "photo.png")
-    return folder
-
-
 def _prepare(repository: Path, photos: Path, tmp_path: Path, runtime: str = "auto") -> Start:
     return prepare(
-        repository,
-        cache=tmp_path / "cache",
-        photos=photos,
-        work=tmp_path / "work",
-        runtime=runtime,
+        ServeOptions(repository, tmp_path / "cache", photos, tmp_path / "work", runtime),
         find_builder=lambda: find_builder("trtexec"),
     )
 
 
 def test_without_a_gpu_the_default_configuration_is_served(
-    repository: Path, photos: Path, programs: Path, tmp_path: Path
+    repository: Path, photos: Path, program: Program, tmp_path: Path
 ) -> None:
-    _program(programs, "nvidia-smi", "echo 'No devices were found'; exit 6")
+    program("nvidia-smi", "echo 'No devices were found'; exit 6")
     start = _prepare(repository, photos, tmp_path)
     assert (start.repository, start.config_name) == (repository, None)
     assert "no NVIDIA GPU" in start.reason
@@ -134,13 +103,6 @@ def test_where_photos_are_decoded_is_found_out_and_told(
     assert config.exists() == configured
 
 
-@pytest.mark.skipif(describe_gpu() is not None, reason="there is a GPU here")
-def test_why_the_gpu_cannot_decode_is_told(repository: Path) -> None:
-    problem = gpu_decoding_problem(repository)
-    assert problem is not None
-    assert problem.startswith("the GPU cannot be used")
-
-
 @pytest.mark.usefixtures("gpu", "trtexec")
 def test_replicas_that_start_together_build_once(
     repository: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -162,20 +124,20 @@ def test_replicas_that_start_together_build_once(
 
 @pytest.mark.usefixtures("trtexec")
 def test_another_gpu_gets_a_plan_of_its_own(
-    repository: Path, photos: Path, programs: Path, tmp_path: Path
+    repository: Path, photos: Path, program: Program, tmp_path: Path
 ) -> None:
     for name in ("NVIDIA L4, 8.9, 590.10", "NVIDIA H100, 9.0, 590.10"):
-        _program(programs, "nvidia-smi", f"echo '{name}'")
+        program("nvidia-smi", f"echo '{name}'")
         assert _prepare(repository, photos, tmp_path).config_name == "tensorrt"
     assert len(list((tmp_path / "cache").rglob("model.plan"))) == 2
 
 
 @pytest.mark.usefixtures("trtexec")
 def test_gpus_of_several_kinds_are_left_to_onnx_runtime(
-    repository: Path, photos: Path, programs: Path, tmp_path: Path
+    repository: Path, photos: Path, program: Program, tmp_path: Path
 ) -> None:
     both = "echo 'NVIDIA L4, 8.9, 590.10'; echo 'NVIDIA H100, 9.0, 590.10'"
-    _program(programs, "nvidia-smi", both)
+    program("nvidia-smi", both)
     start = _prepare(repository, photos, tmp_path)
     assert start.config_name is None
     assert "--gpus device=0" in start.reason
@@ -195,15 +157,16 @@ def test_a_plan_of_other_options_is_not_taken(
 
 @pytest.mark.usefixtures("gpu", "trtexec")
 @pytest.mark.parametrize(
-    ("variable", "value", "reason"),
+    ("variable", "value", "error", "reason"),
     [
-        ("FAKE_TRTEXEC_FAILS", "1", "no kernel for this node"),
-        ("FAKE_TRTEXEC_SHIFT", "0.1", "moves a mean score by 0.1"),
+        ("FAKE_TRTEXEC_FAILS", "1", GpuError, "no kernel for this node"),
+        ("FAKE_TRTEXEC_SHIFT", "0.1", ScoresMovedError, "moves a mean score by 0.1"),
     ],
 )
 def test_a_plan_that_cannot_be_trusted_is_not_served(
     variable: str,
     value: str,
+    error: type[Exception],
     reason: str,
     repository: Path,
     photos: Path,
@@ -215,7 +178,7 @@ def test_a_plan_that_cannot_be_trusted_is_not_served(
     assert start.config_name is None
     assert reason in start.reason
     assert not list((tmp_path / "cache").rglob("model.plan"))
-    with pytest.raises(ContractError, match=reason):
+    with pytest.raises(error, match=reason):
         _prepare(repository, photos, tmp_path, runtime="tensorrt")
 
 
@@ -224,16 +187,86 @@ def test_a_cache_that_cannot_be_written_is_named(
     repository: Path, photos: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "cache").write_text("a file where a folder should be")
+    with pytest.raises(InputError, match="mount a volume there"):
+        _prepare(repository, photos, tmp_path)
+
+
+@pytest.mark.usefixtures("gpu", "trtexec")
+@pytest.mark.parametrize("keep", [0.5, 0.0])
+def test_a_damaged_graph_is_not_left_to_onnx_runtime(
+    keep: float, repository: Path, photos: Path, tmp_path: Path
+) -> None:
+    graph = graph_of(repository)
+    data = graph.read_bytes()
+    graph.write_bytes(data[: int(keep * len(data))])
+    with pytest.raises(GraphError, match=re.escape(str(graph))):
+        _prepare(repository, photos, tmp_path)
+
+
+@pytest.mark.usefixtures("gpu", "trtexec")
+def test_a_graph_that_no_runtime_takes_is_not_left_to_onnx_runtime(
+    repository: Path, photos: Path, tmp_path: Path
+) -> None:
+    graph = graph_of(repository)
+    model = onnx.load(graph)
+    model.graph.node[1].op_type = "Nonsense"
+    onnx.save(model, graph)
+    with pytest.raises(GraphError, match="Nonsense"):
+        _prepare(repository, photos, tmp_path)
+
+
+@pytest.mark.usefixtures("gpu", "trtexec")
+def test_a_wrong_folder_is_not_left_to_onnx_runtime(
+    repository: Path, photos: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="is no model repository"):
+        _prepare(photos, photos, tmp_path)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(InputError, match="holds no photos"):
+        _prepare(repository, empty, tmp_path)
+
+
+@pytest.mark.usefixtures("gpu", "trtexec")
+def test_a_damaged_graph_ends_the_command(
+    repository: Path,
+    photos: Path,
+    program: Program,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program("tritonserver", "echo started")
+    monkeypatch.setattr("os.execv", lambda *_: pytest.fail("Triton is started"))
+    graph_of(repository).write_bytes(b"damaged")
+    result = CliRunner().invoke(
+        cli,
+        ["serve", "--model-repository", str(repository), "--photos", str(photos),
+         "--cache", str(tmp_path / "cache")],
+    )  # fmt: skip
+    assert result.exit_code == GraphError.exit_code
+    assert re.fullmatch(r"Error: .*model\.onnx is no ONNX file, .*\n", result.output)
+
+
+def test_runtimes_have_names() -> None:
+    with pytest.raises(InputError, match="none of auto, tensorrt, onnxruntime"):
+        ServeOptions(runtime="openvino")
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_missing_tensorrt_is_left_to_onnx_runtime(
+    repository: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iq_tools.tensorrt.builders._TRTEXEC", tmp_path / "none")
     start = _prepare(repository, photos, tmp_path)
     assert start.config_name is None
-    assert "mount a volume there" in start.reason
+    assert "trtexec is not installed" in start.reason
 
 
 @pytest.mark.usefixtures("gpu")
 def test_an_old_tensorrt_is_named(
-    repository: Path, photos: Path, programs: Path, tmp_path: Path
+    repository: Path, photos: Path, program: Program, tmp_path: Path
 ) -> None:
-    _program(programs, "trtexec", "echo '&&&& RUNNING TensorRT.trtexec [TensorRT v100900]'")
+    program("trtexec", "echo '&&&& RUNNING TensorRT.trtexec [TensorRT v100900]'")
     start = _prepare(repository, photos, tmp_path)
     assert start.config_name is None
     assert "TensorRT 10.9.0 is older than 10.12" in start.reason
@@ -248,9 +281,9 @@ def test_onnx_runtime_can_be_asked_for(repository: Path, photos: Path, tmp_path:
 
 @pytest.mark.usefixtures("gpu", "trtexec")
 def test_the_command_becomes_triton(
-    repository: Path, photos: Path, programs: Path, tmp_path: Path
+    repository: Path, photos: Path, program: Program, tmp_path: Path
 ) -> None:
-    _program(programs, "tritonserver", 'printf "%s\\n" "$$" "$@"')
+    program("tritonserver", 'printf "%s\\n" "$$" "$@"')
     process = subprocess.Popen(
         [Path(sys.executable).with_name("iq-tools"), "serve",
          "--model-repository", str(repository), "--cache", str(tmp_path / "cache"),
@@ -272,9 +305,9 @@ def test_outside_the_container_it_says_so(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     result = CliRunner().invoke(
-        main,
+        cli,
         ["serve", "--model-repository", str(repository), "--photos", str(photos),
          "--cache", str(tmp_path / "cache")],
     )  # fmt: skip
-    assert result.exit_code == 1
+    assert result.exit_code == MissingToolError.exit_code
     assert "tritonserver is not on the PATH" in result.output

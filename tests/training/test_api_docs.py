@@ -12,8 +12,8 @@ import keras
 import pandas as pd
 import pytest
 
+from iq_serving.contract import weights_folder
 from siamese_nima.towers.registry import TOWERS, Tower, build_tower
-from siamese_nima.towers.weight_files import cache_folder
 from siamese_nima.towers.weights import save_weights
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reference" / "api-training.md"
@@ -29,7 +29,7 @@ def test_the_examples_run_in_their_order(
     monkeypatch.setenv("XDG_CACHE_HOME", str(labelled / "cache"))
     monkeypatch.chdir(labelled)
     keras.utils.set_random_seed(1)
-    fetched = cache_folder() / "idealo" / "mobilenet-aesthetic.hdf5"
+    fetched = weights_folder() / "idealo" / "mobilenet-aesthetic.hdf5"
     save_weights(build_tower(TOWERS["mobilenet"]), fetched)
     record = {"tower": "mobilenet", "interpolation": "nearest"}
     fetched.with_name(fetched.name + ".json").write_text(json.dumps(record))

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iq_serving.contract import VOTES
 from siamese_nima.distribution import (
-    VOTES,
     largest_entropy,
     mean_opinion_score,
     standard_deviation,

@@ -1,4 +1,8 @@
-"""Scores and ranks photos by quality on a Triton server."""
+"""Scores and ranks photos by quality on a Triton server.
+
+Public are the names exported here, `iq_client.errors`, `iq_client.groups` and `iq_client.gallery`.
+All other modules are the package's own and may change from one version to the next.
+"""
 
 from iq_client.aio import AsyncClient
 from iq_client.client import Client
@@ -7,27 +11,34 @@ from iq_client.errors import (
     ConnectError,
     ContractError,
     DeadlineExceeded,
+    ErrorCode,
     InputError,
     IQClientError,
     LocalServerError,
     NotReadyError,
+    RequestFailed,
     ScoringError,
     ServerUnavailable,
 )
-from iq_client.local import LocalServer, ServerTLS
+from iq_client.images.source import Source
+from iq_client.local.server import LocalServer, ServerTLS
 from iq_client.results import Group, ImageError, RankedImage, Score, ServerInfo
-from iq_client.retry import RetryPolicy
 from iq_client.tables import to_arrow, to_dataframe
-from iq_client.transport import TLS
+from iq_client.wire.call import Call
+from iq_client.wire.channel import TLS
+from iq_client.wire.retry import RetryPolicy
+from iq_client.wire.transport import Transport
 
 __all__ = [
     "TLS",
     "AccessDenied",
     "AsyncClient",
+    "Call",
     "Client",
     "ConnectError",
     "ContractError",
     "DeadlineExceeded",
+    "ErrorCode",
     "Group",
     "IQClientError",
     "ImageError",
@@ -36,12 +47,15 @@ __all__ = [
     "LocalServerError",
     "NotReadyError",
     "RankedImage",
+    "RequestFailed",
     "RetryPolicy",
     "Score",
     "ScoringError",
     "ServerInfo",
     "ServerTLS",
     "ServerUnavailable",
+    "Source",
+    "Transport",
     "to_arrow",
     "to_dataframe",
 ]

@@ -8,13 +8,15 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from types import TracebackType
 from typing import Self, TypeAlias
 
-from iq_client._base import BaseClient, Fingerprints
-from iq_client.engine import OnData, chunks
+from iq_client.engine import chunks
 from iq_client.errors import ScoringError
-from iq_client.groups import Grouping, group_images
-from iq_client.inputs import Input, InputOptions, Inputs, Source, expand, expand_one
-from iq_client.ranking import RankKey, probability_better, rank
-from iq_client.results import Group, RankedImage, Score, ServerInfo
+from iq_client.groups import Fingerprints, Grouping, group_images
+from iq_client.images.inputs import Input, InputOptions, Inputs, expand, expand_one
+from iq_client.images.source import Source
+from iq_client.options import BaseClient
+from iq_client.ranking import probability_better, rank
+from iq_client.results import Group, RankedImage, RankKey, Score, ServerInfo
+from iq_client.wire.transport import CONTROL_SECONDS, wait_until_ready
 
 AsyncInputs: TypeAlias = "Inputs | AsyncIterable[Input]"
 
@@ -49,14 +51,8 @@ class AsyncClient(BaseClient):
 
     async def iter_scores(self, images: AsyncInputs) -> AsyncIterator[Score]:
         """`Client.iter_scores` for `async for`."""
-        async for score in self._iter(images):
-            yield score
-
-    async def _iter(
-        self, images: AsyncInputs, on_data: OnData | None = None
-    ) -> AsyncIterator[Score]:
-        await asyncio.to_thread(self._connect)
-        with self._engine.call(self._deadline, on_data) as pending:
+        await asyncio.to_thread(self._engine.connect)
+        with self._engine.call(self._deadline) as pending:
             async for chunk in _chunks(images, self._engine.batch_size, self._input_options):
                 pending.submit(chunk)
                 while pending.due:
@@ -77,7 +73,13 @@ class AsyncClient(BaseClient):
     ) -> list[Group]:
         """`Client.rank_groups`, awaited."""
         prints = Fingerprints()
-        scores = [score async for score in self._iter(images, prints.add)]
+
+        async def watched() -> AsyncIterator[Source]:
+            async for chunk in _chunks(images, self._engine.batch_size, self._input_options):
+                for source in chunk:
+                    yield prints.watch(source)
+
+        scores = await self.score_images(watched())
         return await asyncio.to_thread(
             group_images, scores, prints.first(len(scores)), grouping=grouping, key=key
         )
@@ -88,11 +90,11 @@ class AsyncClient(BaseClient):
 
     async def server_info(self) -> ServerInfo:
         """`Client.server_info`, awaited."""
-        return await asyncio.to_thread(self._transport.server_info)
+        return await asyncio.to_thread(self._transport.server_info, CONTROL_SECONDS)
 
     async def wait_until_ready(self, timeout: float = 60.0) -> None:
         """`Client.wait_until_ready`, awaited."""
-        await asyncio.to_thread(self._transport.wait_until_ready, timeout)
+        await asyncio.to_thread(wait_until_ready, self._transport, timeout)
 
     async def close(self) -> None:
         """`Client.close`, awaited."""

@@ -6,16 +6,14 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
-from iq_client._base import DEFAULT_BATCH_SIZE as DEFAULT_BATCH_SIZE
-from iq_client._base import DEFAULT_URL as DEFAULT_URL
-from iq_client._base import URL_VARIABLE as URL_VARIABLE
-from iq_client._base import BaseClient, Fingerprints
-from iq_client.engine import OnData, chunks
+from iq_client.engine import chunks
 from iq_client.errors import ScoringError
-from iq_client.groups import Grouping, group_images
-from iq_client.inputs import Input, Inputs, expand
-from iq_client.ranking import RankKey, probability_better, rank
-from iq_client.results import Group, RankedImage, Score, ServerInfo
+from iq_client.groups import Fingerprints, Grouping, group_images
+from iq_client.images.inputs import Input, Inputs, expand
+from iq_client.options import BaseClient
+from iq_client.ranking import probability_better, rank
+from iq_client.results import Group, RankedImage, RankKey, Score, ServerInfo
+from iq_client.wire.transport import CONTROL_SECONDS, wait_until_ready
 
 
 class Client(BaseClient):
@@ -41,7 +39,7 @@ class Client(BaseClient):
 
         Args:
             images: A path, folder, glob pattern, bytes, file object, PIL image, uint8 array
-                [H, W, 3], URL, or an iterable of these.
+                [H, W, 3], URL, `Source`, or an iterable of these.
             on_score: Called with every score as it comes, in order.
             raise_on_error: Raise for the first image that cannot be scored.
 
@@ -70,11 +68,8 @@ class Client(BaseClient):
         Yields:
             One score per image. Leaving the loop early cancels what is under way.
         """
-        return self._iter(images)
-
-    def _iter(self, images: Inputs, on_data: OnData | None = None) -> Iterator[Score]:
-        self._connect()
-        with self._engine.call(self._deadline, on_data) as pending:
+        self._engine.connect()
+        with self._engine.call(self._deadline) as pending:
             for chunk in chunks(expand(images, self._input_options), self._engine.batch_size):
                 pending.submit(chunk)
                 while pending.due:
@@ -89,7 +84,7 @@ class Client(BaseClient):
 
         Args:
             images: As for `score_images`.
-            top: How many rows to return at most.
+            top: Rows to return at most.
             key: `mean`, or `lower_bound` for the mean minus one standard deviation.
 
         Returns:
@@ -104,9 +99,9 @@ class Client(BaseClient):
 
         Args:
             images: As for `score_images`.
-            grouping: What belongs together, a function from fingerprints to labels; None takes
+            grouping: A function from fingerprints to labels of what belongs together; None takes
                 `iq_client.groups.bursts()`: close in time and alike, or the same picture.
-            key: What the members of a group and the groups are ordered by, as in `rank_images`.
+            key: Order of the members of a group and of the groups, as in `rank_images`.
 
         Returns:
             Groups, the one with the best image first, the best of each first. Every image is in
@@ -116,7 +111,8 @@ class Client(BaseClient):
             ImportError: The extra `groups` is not installed.
         """
         prints = Fingerprints()
-        scores = list(self._iter(images, prints.add))
+        sources = expand(images, self._input_options)
+        scores = self.score_images(map(prints.watch, sources))
         return group_images(scores, prints.first(len(scores)), grouping=grouping, key=key)
 
     def compare(self, a: Input, b: Input) -> float:
@@ -127,7 +123,7 @@ class Client(BaseClient):
             b: Another.
 
         Returns:
-            How likely a vote on `a` is above a vote on `b`, ties counted half: in 0…1.
+            The probability that a vote on `a` is above a vote on `b`, ties counted half: in 0…1.
 
         Raises:
             ScoringError: One of them cannot be scored.
@@ -135,8 +131,8 @@ class Client(BaseClient):
         return probability_better(*self.score_images([a, b], raise_on_error=True))
 
     def server_info(self) -> ServerInfo:
-        """What the server says of itself and its model; raises `ConnectError`."""
-        return self._transport.server_info()
+        """Description of the server and its model; raises `ConnectError`."""
+        return self._transport.server_info(CONTROL_SECONDS)
 
     def wait_until_ready(self, timeout: float = 60.0) -> None:
         """Waits until the server has its model loaded.
@@ -149,7 +145,7 @@ class Client(BaseClient):
             AccessDenied: A token or certificate is missing.
             ContractError: The model has other tensors than this client was written for.
         """
-        self._transport.wait_until_ready(timeout)
+        wait_until_ready(self._transport, timeout)
 
     def close(self) -> None:
         """Ends the connections; a client cannot be used afterwards."""

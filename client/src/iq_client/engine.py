@@ -2,32 +2,30 @@
 
 Threads rather than an event loop: reading files blocks, and packing megabytes would hold up
 whatever else runs on a caller's loop. One worker takes a chunk of sources, reads it, packs it into
-requests and waits for their responses. As many workers are at it as requests may be in flight, and
-some more, which read ahead.
+batches and waits for their scores. As many workers are at it as requests may be in flight, and some
+more, which read ahead.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import uuid
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
-from iq_client.errors import InputError
-from iq_client.inputs import Source
-from iq_client.limit import InFlightLimit
-from iq_client.packing import pack
-from iq_client.protocol import BadResponse, decode_response, encode_request
+from iq_client.errors import InputError, RequestFailed
+from iq_client.images.source import Source
 from iq_client.results import ImageError, Score
-from iq_client.transport import Call, RequestFailed, Transport
+from iq_client.wire.call import Call
+from iq_client.wire.limit import InFlightLimit
+from iq_client.wire.packing import pack
+from iq_client.wire.transport import CONTROL_SECONDS, Transport
 
 if TYPE_CHECKING:
-    from iq_client.tracing import CallTrace
-
-OnData: TypeAlias = Callable[[int, bytes], None]
+    from iq_client.wire.tracing import CallTrace
 
 _READ_AHEAD: Final = 2  # chunks that are read while all requests are in flight
 
@@ -48,10 +46,10 @@ class Engine:
         """Prepares workers, which start on first use.
 
         Args:
-            transport: Where requests go.
-            limit: How many requests the transport lets through at once.
-            batch_size: Images of a request, and sources of a chunk, at most.
-            max_request_bytes: Bytes of a request at most.
+            transport: Where batches go.
+            limit: The gate of the transport; as many chunks are worked on at once.
+            batch_size: Images of a batch, and sources of a chunk, at most.
+            max_request_bytes: Bytes of a batch at most.
             prepare: Applied to the bytes of every image before they are sent.
             start_trace: Starts the span of a call; None for no spans.
         """
@@ -63,13 +61,25 @@ class Engine:
         self._max_request_bytes = max_request_bytes
         self._pool = ThreadPoolExecutor(limit.maximum + _READ_AHEAD, thread_name_prefix="iq-client")
         self._calls: set[Pending] = set()
-        self._id = uuid.uuid4().hex[:12]
-        self._numbers = itertools.count(1)
+        self._connecting = threading.Lock()
+        self._connected = False
 
     @property
     def window(self) -> int:
-        """How many chunks of a call are worked on at once, at the moment."""
+        """Chunks of a call that are worked on at once, at the moment."""
         return self._limit.width + _READ_AHEAD
+
+    def connect(self) -> None:
+        """Makes sure, once, that batches can be scored, and of which size.
+
+        Raises:
+            ConnectError: Nobody can be asked.
+            ContractError: The model is not the one that this client was written for.
+        """
+        with self._connecting:
+            if not self._connected:
+                self.batch_size = min(self.batch_size, self.transport.check(CONTROL_SECONDS))
+                self._connected = True
 
     def close(self) -> None:
         """Cancels what is under way, ends the workers and closes the connections."""
@@ -80,16 +90,14 @@ class Engine:
         self.transport.close()
 
     @contextlib.contextmanager
-    def call(self, deadline: float | None, on_data: OnData | None = None) -> Iterator[Pending]:
+    def call(self, deadline: float | None) -> Iterator[Pending]:
         """One call: what is submitted in it is cancelled when the block ends.
 
         Args:
             deadline: Seconds for all of it, or None.
-            on_data: Called on a worker with the position in the call and the bytes of every image
-                that could be read.
         """
         trace = self._start_trace() if self._start_trace is not None else None
-        pending = Pending(self, Call(deadline, trace), on_data)
+        pending = Pending(self, Call(deadline, trace))
         self._calls.add(pending)
         try:
             yield pending
@@ -99,24 +107,11 @@ class Engine:
             if trace is not None:
                 trace.end(pending.submitted)
 
-    def submit(
-        self, chunk: Sequence[Source], call: Call, on_data: OnData | None = None
-    ) -> Future[list[Score]]:
-        """Scores a chunk on a worker.
+    def submit(self, chunk: Sequence[Source], call: Call) -> Future[list[Score]]:
+        """Sets a worker on a chunk of a call; gives one score per source, in order."""
+        return self._pool.submit(self._score_chunk, chunk, call)
 
-        Args:
-            chunk: Sources, not yet read.
-            call: The call they belong to.
-            on_data: Called with the position in the chunk and the bytes of what was read.
-
-        Returns:
-            The future list of one score per source, in order.
-        """
-        return self._pool.submit(self._score_chunk, chunk, call, on_data)
-
-    def _score_chunk(
-        self, chunk: Sequence[Source], call: Call, on_data: OnData | None
-    ) -> list[Score]:
+    def _score_chunk(self, chunk: Sequence[Source], call: Call) -> list[Score]:
         scores: dict[int, Score] = {}
 
         def read() -> Iterator[tuple[int, bytes]]:
@@ -124,8 +119,6 @@ class Engine:
                 try:
                     call.check()
                     data = source.load()
-                    if on_data is not None:
-                        on_data(index, data)
                     if self._prepare is not None:
                         data = self._prepare(data)
                 except (InputError, RequestFailed) as error:
@@ -137,25 +130,24 @@ class Engine:
         for batch in pack(read(), self.batch_size, self._max_request_bytes):
             indices = [index for index, _ in batch]
             names = [chunk[index].name for index in indices]
-            found = self._score_batch(names, [data for _, data in batch], call)
+            found = self._score_batch([data for _, data in batch], names, call)
             scores.update(zip(indices, found, strict=True))
         return [scores[index] for index in range(len(chunk))]
 
-    def _score_batch(self, names: list[str], images: list[bytes], call: Call) -> list[Score]:
-        request = encode_request(images, f"{self._id}-{next(self._numbers)}")
+    def _score_batch(
+        self, images: Sequence[bytes], names: Sequence[str], call: Call
+    ) -> Sequence[Score]:
         try:
-            return decode_response(self.transport.infer(request, len(images), call), names)
+            return self.transport.score(images, names, call)
         except RequestFailed as error:
             if error.divisible and len(images) > 1:
                 # One image may be what the request failed for: its neighbours are not to pay.
                 half = len(images) // 2
                 return [
-                    *self._score_batch(names[:half], images[:half], call),
-                    *self._score_batch(names[half:], images[half:], call),
+                    *self._score_batch(images[:half], names[:half], call),
+                    *self._score_batch(images[half:], names[half:], call),
                 ]
             failure = ImageError(error.code, error.message)
-        except BadResponse as error:
-            failure = ImageError("BAD_RESPONSE", str(error))
         return [Score.failed(name, failure) for name in names]
 
 
@@ -163,13 +155,12 @@ class Pending:
     """The chunks of one call that are under way, oldest first.
 
     Attributes:
-        submitted: How many sources were submitted so far.
+        submitted: Count of the sources that were submitted so far.
     """
 
-    def __init__(self, engine: Engine, call: Call, on_data: OnData | None) -> None:
+    def __init__(self, engine: Engine, call: Call) -> None:
         self._engine = engine
         self._call = call
-        self._on_data = on_data
         self.submitted = 0
         self._futures: deque[Future[list[Score]]] = deque()
 
@@ -178,18 +169,12 @@ class Pending:
 
     def submit(self, chunk: Sequence[Source]) -> None:
         """Sets a worker on a chunk."""
-        first, self.submitted = self.submitted, self.submitted + len(chunk)
-        tell, on_data = self._on_data, None
-        if tell is not None:
-
-            def on_data(index: int, data: bytes) -> None:
-                tell(first + index, data)
-
-        self._futures.append(self._engine.submit(chunk, self._call, on_data))
+        self.submitted += len(chunk)
+        self._futures.append(self._engine.submit(chunk, self._call))
 
     @property
     def due(self) -> bool:
-        """Whether the oldest chunk is to be taken before another one is submitted."""
+        """True where the oldest chunk is to be taken before another one is submitted."""
         return bool(self._futures) and (
             len(self._futures) >= self._engine.window or self._futures[0].done()
         )

@@ -1,4 +1,4 @@
-"""What the client raises.
+"""The exceptions of this package, and the codes of what goes wrong with a single image.
 
     IQClientError
     ├── ConnectError
@@ -8,7 +8,8 @@
     ├── ContractError           the server's model is not the one this client was written for
     ├── DeadlineExceeded        a call that is not about single images ran out of time
     ├── ScoringError            an image failed, where the caller asked for an exception
-    ├── InputError              what was given is not an image or a collection of images
+    ├── InputError              an input is not an image or a collection of images
+    ├── RequestFailed           a transport got no scores for a batch; callers see its code
     └── LocalServerError        the embedded server cannot be found or does not start
 
 An image that cannot be scored is not in this tree: it is a `Score` whose `error` says why, so that
@@ -18,14 +19,34 @@ it never costs its neighbours their scores. `raise_on_error=True` turns the firs
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from iq_client.results import Score
 
+# What the server says of an image (the serving contract).
+ServerCode: TypeAlias = Literal["EMPTY", "UNREADABLE", "TOO_LARGE", "UNSUPPORTED"]
+# What the client finds out about an input, a call or an answer.
+ClientCode: TypeAlias = Literal[
+    "NOT_READABLE", "BAD_INPUT", "URL_NOT_ALLOWED", "TIMEOUT", "BAD_RESPONSE"
+]
+# How gRPC says that a request failed; an input that is not there is `NOT_FOUND` as well.
+StatusCode: TypeAlias = Literal[
+    "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+    "PERMISSION_DENIED", "UNAUTHENTICATED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",
+    "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
+]  # fmt: skip
+ErrorCode: TypeAlias = ServerCode | ClientCode | StatusCode
+
 
 class IQClientError(Exception):
-    """The root: everything that this package raises on purpose."""
+    """The root: everything that this package raises on purpose.
+
+    Attributes:
+        exit_code: Status with which the command line ends on it.
+    """
+
+    exit_code: ClassVar[int] = 3
 
 
 class ConnectError(IQClientError):
@@ -59,23 +80,47 @@ class ScoringError(IQClientError):
         score: The score that failed, with its source and error.
     """
 
+    exit_code = 1
+
     def __init__(self, score: Score) -> None:
         super().__init__(f"{score.source}: {score.error}")
         self.score = score
 
 
 class InputError(IQClientError):
-    """What was given is not an image, nor a collection of images.
+    """An input that is not an image, nor a collection of images.
 
     Attributes:
-        code: What a `Score` of this input has as its `error.code`.
+        code: The `error.code` of a `Score` of this input.
         message: One sentence for people.
     """
 
-    def __init__(self, code: str, message: str) -> None:
+    exit_code = 1
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
+
+
+class RequestFailed(IQClientError):  # noqa: N818  one request's end, not an error of the caller
+    """A request that brought no scores, after all its tries.
+
+    A transport raises it; callers see its code and message as the `error` of the scores concerned.
+
+    Attributes:
+        code: The gRPC status' name, such as `UNAVAILABLE`; `TIMEOUT` and `CANCELLED` where the
+            caller's deadline or cancellation ended it; `BAD_RESPONSE` where the answer does not
+            keep the contract.
+        message: Explanation of the server or of gRPC.
+        divisible: Whether a part of the batch may succeed by itself.
+    """
+
+    def __init__(self, code: ErrorCode, message: str, *, divisible: bool = False) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.divisible = divisible
 
 
 class LocalServerError(IQClientError):

@@ -17,14 +17,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from iq_client.results import Score
+from iq_client.results import VOTES, Score
 
 if TYPE_CHECKING:
     import pyarrow
 
 FileFormat = Literal["json", "jsonl", "csv", "parquet"]
 FILE_FORMATS: tuple[FileFormat, ...] = ("json", "jsonl", "csv", "parquet")
-VOTES = range(1, 11)  # the votes a distribution is about, in its order
 
 Row = dict[str, Any]
 WriteRow = Callable[[Row], None]

@@ -7,14 +7,17 @@ fingerprints to labels.
 
 from __future__ import annotations
 
+import functools
 import io
+import itertools
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from iq_client.ranking import KEYS, RankKey, rank
-from iq_client.results import Group, Score
+from iq_client.images.source import Source
+from iq_client.ranking import KEYS, rank
+from iq_client.results import Group, RankKey, Score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +36,7 @@ _HASHED_SIDE = 128  # pixels; the hash itself reduces to 32
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What grouping knows of a photo.
+    """The little that grouping knows of a photo.
 
     Attributes:
         taken: When the shutter opened, by EXIF, in the camera's local time; None where unknown.
@@ -43,6 +46,8 @@ class Fingerprint:
     taken: datetime | None
     hash: int | None
 
+
+UNKNOWN: Final = Fingerprint(None, None)
 
 Grouping: TypeAlias = Callable[[Sequence[Fingerprint]], Sequence[Hashable]]
 
@@ -68,8 +73,29 @@ def fingerprint(data: bytes) -> Fingerprint:
             image.draft("L", (_HASHED_SIDE, _HASHED_SIDE))
             bits = imagehash.phash(ImageOps.exif_transpose(image)).hash
     except Exception:  # decoders raise whatever the damage leads them to
-        return Fingerprint(None, None)
+        return UNKNOWN
     return Fingerprint(taken, int("".join("01"[int(bit)] for bit in bits.flat), base=2))
+
+
+class Fingerprints:
+    """Fingerprints of images, taken when these are read to be sent: no file is read twice."""
+
+    def __init__(self) -> None:
+        self._prints: dict[int, Fingerprint] = {}
+        self._numbers = itertools.count()
+
+    def watch(self, source: Source) -> Source:
+        """The next source in order; reading it takes its fingerprint as well."""
+        return replace(source, load=functools.partial(self._load, next(self._numbers), source))
+
+    def first(self, count: int) -> list[Fingerprint]:
+        """The fingerprints of the first `count` sources; an empty one for what was not read."""
+        return [self._prints.get(index, UNKNOWN) for index in range(count)]
+
+    def _load(self, index: int, source: Source) -> bytes:
+        data = source.load()
+        self._prints[index] = fingerprint(data)
+        return data
 
 
 def bursts(
@@ -132,8 +158,8 @@ def group_images(
     Args:
         scores: Scores, failed ones among them.
         fingerprints: One for each score.
-        grouping: What belongs together; None for `bursts()`.
-        key: What the members of a group and the groups are ordered by, as in `rank`.
+        grouping: Labels of what belongs together; None for `bursts()`.
+        key: Order of the members of a group and of the groups, as in `rank`.
 
     Returns:
         Every score in one group. A photo that failed is the last of its group; groups in which
@@ -146,7 +172,7 @@ def group_images(
     members: dict[Hashable, list[Score]] = {}
     for score, _, label in zip(scores, fingerprints, labels, strict=True):
         members.setdefault(label, []).append(score)
-    groups = [Group(tuple(rank(group, key=key))) for group in members.values()]
+    groups = [Group(tuple(rank(group, key=key)), key) for group in members.values()]
     return sorted(
         groups, key=lambda group: (not group.best.score.ok, -_key_of(group.best.score, key))
     )
@@ -184,7 +210,7 @@ def _neighbours(
 
 
 def _distances(one: np.uint64, others: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """How many bits of 64 differ."""
+    """Count of the bits of 64 that differ."""
     import numpy as np
 
     different = (one ^ others).view(np.uint8).reshape(len(others), 8)

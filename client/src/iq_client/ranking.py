@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from iq_client.errors import ScoringError
-from iq_client.results import RankedImage, Score
-
-RankKey: TypeAlias = Literal["mean", "lower_bound"]
+from iq_client.results import RankedImage, RankKey, Score
 
 KEYS: Final[dict[str, Callable[[Score], float]]] = {
     "mean": lambda score: score.mean,
@@ -23,7 +21,7 @@ def rank(
 
     Args:
         scores: Scores, failed ones among them.
-        top: How many rows to return at most; None returns all.
+        top: Rows to return at most; None returns all.
         key: `mean`, or `lower_bound` (mean minus one standard deviation), which puts pictures
             that voters agree on before disputed ones.
 

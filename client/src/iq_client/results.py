@@ -1,11 +1,17 @@
-"""What the client returns: frozen values, one per image, in the order they were given."""
+"""Results of the client: frozen values, one per image, in the order they were given."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final, Literal, TypeAlias
+
+from iq_client.errors import ErrorCode
+
+VOTES: Final = range(1, 11)  # the votes a distribution is about, in its order
+
+RankKey: TypeAlias = Literal["mean", "lower_bound"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +20,12 @@ class ImageError:
 
     Attributes:
         code: `EMPTY`, `UNREADABLE`, `TOO_LARGE` or `UNSUPPORTED` from the server; `NOT_FOUND`,
-            `NOT_READABLE` or `TIMEOUT` and the like from the client.
+            `NOT_READABLE` or `TIMEOUT` and the like from the client; the name of gRPC's status
+            where the request failed.
         message: One sentence for people.
     """
 
-    code: str
+    code: ErrorCode
     message: str
 
     def __str__(self) -> str:
@@ -30,7 +37,7 @@ class Score:
     """The quality of one image.
 
     Attributes:
-        source: What was given: the path as text, the URL, or `image[3]` for the fourth object
+        source: Name of the image: the path as text, the URL, or `image[3]` for the fourth object
             that has no name of its own.
         mean: Mean opinion score in 1…10, NaN where `error` is set.
         std: Standard deviation of the votes, NaN where `error` is set.
@@ -46,12 +53,12 @@ class Score:
 
     @property
     def ok(self) -> bool:
-        """Whether the image was scored."""
+        """True where the image was scored."""
         return self.error is None
 
     @property
     def lower_bound(self) -> float:
-        """Mean minus one standard deviation: what about five of six voters would give."""
+        """Mean minus one standard deviation: about five of six voters would give as much."""
         return self.mean - self.std
 
     @classmethod
@@ -107,9 +114,11 @@ class Group:
 
     Attributes:
         images: The members as a ranking of their own.
+        key: Order of the members, and of the groups that were made together.
     """
 
     images: tuple[RankedImage, ...]
+    key: RankKey = "mean"
 
     @property
     def best(self) -> RankedImage:
@@ -123,7 +132,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """What a server says of itself.
+    """Description of a server by itself.
 
     Attributes:
         url: The address that answered.
@@ -132,7 +141,7 @@ class ServerInfo:
         extensions: Protocol extensions that it offers.
         model_name: The model that scores are asked of.
         model_versions: Its versions that are ready.
-        model_platform: What runs it, such as `ensemble`.
+        model_platform: Kind of model, such as `ensemble`.
         max_batch_size: Images of one request at most.
     """
 

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iq_serving.preprocessing import load_pixels
 from siamese_nima.cli import main
 from siamese_nima.data import DataConfig, Sample, inspect
 from siamese_nima.data.decoding import decode
@@ -20,7 +21,6 @@ from siamese_nima.data.distortions import DISTORTIONS, LEVELS
 from siamese_nima.data.pipeline import feature_batches, pixel_batches
 from siamese_nima.data.tables import COUNT_COLUMNS, read_names, read_samples
 from siamese_nima.errors import ConfigError, DataError
-from siamese_nima.preprocessing import load_pixels
 
 COUNTS = [0, 1, 5, 17, 38, 36, 15, 6, 5, 1]
 MEAN = sum((i + 1) * n for i, n in enumerate(COUNTS)) / sum(COUNTS)

@@ -1,44 +1,26 @@
-"""Metrics against their definitions."""
+"""Agreement with labels, and the difference of two models."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from siamese_nima.data import Sample
 from siamese_nima.data.samples import ORIGINAL
-from siamese_nima.evaluate.agreement import agreement
-from siamese_nima.evaluate.metrics import bootstrap, mean_emd, pairwise_accuracy
-
-rows = st.lists(
-    st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 2)), min_size=1, max_size=20
-)
+from siamese_nima.evaluate.agreement import Metric, agreement, differences, within_noise
+from siamese_nima.evaluate.metrics import spearman
 
 
-@given(rows)
-def test_pairwise_accuracy_is_the_share_of_pairs(rows: list[tuple[int, int, int]]) -> None:
-    hits = [
-        1.0 if a[1] > b[1] else 0.5 if a[1] == b[1] else 0.0
-        for a in rows
-        for b in rows
-        if a[2] == b[2] and a[0] > b[0]
-    ]
-    score, mean, group = (np.array(column) for column in zip(*rows, strict=True))
-    got = pairwise_accuracy(score.astype(float), mean.astype(float), group)
-    assert math.isnan(got) if not hits else got == pytest.approx(np.mean(hits))
-
-
-def votes(rng: np.random.Generator, count: int) -> np.ndarray:
+def votes(rng: np.random.Generator, count: int) -> npt.NDArray[Any]:
     shares = rng.random((count, 10)) ** 3
-    return shares / shares.sum(axis=1, keepdims=True)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
-def labelled(truth: np.ndarray) -> list[Sample]:
+def labelled(truth: npt.NDArray[Any]) -> list[Sample]:
     votes = np.arange(1, 11)
     means = truth @ votes
     stds = np.sqrt(((votes - means[:, None]) ** 2 * truth).sum(axis=1))
@@ -51,7 +33,7 @@ def labelled(truth: np.ndarray) -> list[Sample]:
 def test_the_labels_themselves_are_perfect() -> None:
     truth = votes(np.random.default_rng(0), 60)
     metrics = agreement(labelled(truth), truth, resamples=20)
-    for name in ("srcc", "lcc_mean", "lcc_std", "accuracy_at_5", "pairwise"):
+    for name in ("srcc", "plcc", "std_ratio", "plcc_std", "accuracy_at_5", "pairwise"):
         assert metrics[name].value == pytest.approx(1.0)
     assert metrics["emd"].value == pytest.approx(0.0)
     assert metrics["pairwise"].count == 60 * 59 / 2
@@ -89,16 +71,77 @@ def test_ladders_are_judged_by_kind_and_never_across() -> None:
     assert metrics["pairwise gap 2"].count == 10
 
 
-def test_emd_of_opposite_votes() -> None:
-    ends = np.eye(10)[[0, 9]]
-    assert mean_emd(ends, ends[::-1]) == pytest.approx(0.9)
+def noisy(truth: npt.NDArray[Any], noise: float, seed: int) -> npt.NDArray[Any]:
+    """Votes about the true means, moved by noise."""
+    rng = np.random.default_rng(seed)
+    means = truth @ np.arange(1, 11) + rng.normal(0, noise, len(truth))
+    shares = np.exp(-((np.arange(1, 11) - means[:, None]) ** 2) / 4)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
-def test_bootstrap_narrows_with_the_number_of_photos() -> None:
-    values = np.random.default_rng(0).normal(size=2000)
-    widths = []
-    for count in (50, 2000):
-        low, high = bootstrap(lambda rows: float(values[rows].mean()), count, resamples=200, seed=0)
-        assert low < values[:count].mean() < high
-        widths.append(high - low)
-    assert widths[1] < widths[0] / 3
+def test_means_that_spread_less_have_a_smaller_ratio() -> None:
+    truth = votes(np.random.default_rng(0), 60)
+    flat = 0.5 * truth + 0.5 * truth.mean(axis=0)
+    metric = agreement(labelled(truth), flat, resamples=20)["std_ratio"]
+    assert metric.value == pytest.approx(0.5)
+    assert metric.low == pytest.approx(metric.high) == pytest.approx(0.5)
+
+
+def test_a_difference_is_that_of_both_models_on_the_same_draws() -> None:
+    truth = votes(np.random.default_rng(2), 80)
+    samples = labelled(truth)
+    first, second = noisy(truth, 0.3, seed=3), noisy(truth, 1.0, seed=4)
+    both = [agreement(samples, each, resamples=50, seed=7) for each in (first, second)]
+    apart = differences(*both)
+    assert set(apart) == set(both[0])
+    rng, score = np.random.default_rng(7), np.array([sample.score for sample in samples])
+    means = [each @ np.arange(1, 11) for each in (first, second)]
+    draws = []
+    for _ in range(50):
+        drawn = rng.integers(0, 80, 80)
+        one, two = (spearman(score[drawn], each[drawn]) for each in means)
+        draws.append(one - two)
+    srcc = apart["srcc"]
+    assert srcc.value == pytest.approx(spearman(score, means[0]) - spearman(score, means[1]))
+    assert (srcc.low, srcc.high) == pytest.approx(tuple(np.percentile(draws, [2.5, 97.5])))
+    assert srcc.count == 80
+
+
+def test_a_clear_gain_is_no_noise() -> None:
+    truth = votes(np.random.default_rng(5), 150)
+    samples = labelled(truth)
+    good = agreement(samples, noisy(truth, 0.1, seed=6))
+    bad = agreement(samples, noisy(truth, 3.0, seed=8))
+    for name in ("srcc", "plcc", "pairwise"):
+        assert not within_noise(differences(good, bad)[name])
+        assert not within_noise(differences(bad, good)[name])
+        assert within_noise(differences(good, good)[name])
+
+
+def test_models_that_are_equally_good_are_nearly_always_within_noise() -> None:
+    verdicts = []
+    for seed in range(20):
+        truth = votes(np.random.default_rng(seed), 60)
+        one, two = (
+            agreement(labelled(truth), noisy(truth, 0.7, seed=100 + 2 * seed + side), resamples=100)
+            for side in (0, 1)
+        )
+        assert one["srcc"].value != two["srcc"].value
+        verdicts.append(within_noise(differences(one, two)["srcc"]))
+    assert sum(verdicts) >= 17, "19 of 20 are to be expected"
+
+
+def test_a_paired_interval_is_narrower_than_two() -> None:
+    truth = votes(np.random.default_rng(9), 100)
+    common = noisy(truth, 1.0, seed=10)
+    first, second = (0.95 * common + 0.05 * noisy(truth, 1.0, seed=seed) for seed in (11, 12))
+    one, two = (agreement(labelled(truth), each) for each in (first, second))
+    paired = differences(one, two)["srcc"]
+    unpaired = np.hypot(one["srcc"].high - one["srcc"].low, two["srcc"].high - two["srcc"].low)
+    assert paired.high - paired.low < unpaired / 3
+
+
+def test_what_has_no_value_is_null_and_within_noise() -> None:
+    none = Metric(float("nan"), np.full(5, np.nan), 3)
+    assert none.to_dict() == {"value": None, "low": None, "high": None, "count": 3}
+    assert within_noise(none)

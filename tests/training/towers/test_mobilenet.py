@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 
+from iq_serving.preprocessing import load_pixels
 from siamese_nima.distribution import mean_opinion_score, standard_deviation
-from siamese_nima.preprocessing import load_pixels
 from siamese_nima.towers.mobilenet import mobilenet
 from siamese_nima.towers.registry import build_tower, get_tower
 from siamese_nima.towers.weights import load_weights

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from siamese_nima.errors import ConfigError, WeightsError
@@ -112,7 +114,7 @@ PUBLISHED = {
 
 def keras_2_file(
     path: Path, model: keras.Model, rename: Callable[[str], str], rng: np.random.Generator
-) -> dict[str, list[np.ndarray]]:
+) -> dict[str, list[npt.NDArray[Any]]]:
     """A file as Keras 2's `save_weights` wrote it, layers without weights included."""
     values = {}
     with h5py.File(path, "w") as file:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from siamese_nima.errors import UnknownTowerError, WeightsError
@@ -22,7 +24,7 @@ def small_model(classes: int = 10) -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(classes, name="dense")(x), name="small")
 
 
-def weights_of(model: keras.Model) -> list[np.ndarray]:
+def weights_of(model: keras.Model) -> list[npt.NDArray[Any]]:
     return [np.asarray(w) for w in model.get_weights()]
 
 
@@ -33,6 +35,28 @@ def test_round_trip(tmp_path: Path) -> None:
     for a, b in zip(weights_of(saved), weights_of(loaded), strict=True):
         np.testing.assert_array_equal(a, b)
     assert [p.name for p in (tmp_path / "new folder").iterdir()] == ["w.h5"]
+
+
+def test_an_interrupted_save_leaves_the_file_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = small_model()
+    save_weights(saved, tmp_path / "w.h5")
+    create = h5py.Group.create_dataset
+
+    def fail_in_the_second_layer(group: h5py.Group, name: str, **options: object) -> object:
+        if group.name == "/bn":
+            raise OSError(28, "No space left on device")
+        return create(group, name, **options)
+
+    monkeypatch.setattr(h5py.Group, "create_dataset", fail_in_the_second_layer)
+    with pytest.raises(OSError, match="No space"):
+        save_weights(small_model(), tmp_path / "w.h5")
+    loaded = small_model()
+    load_weights(loaded, tmp_path / "w.h5")
+    for a, b in zip(weights_of(saved), weights_of(loaded), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert [path.name for path in tmp_path.iterdir()] == ["w.h5"]
 
 
 def test_backbone_leaves_the_head_alone(tmp_path: Path) -> None:

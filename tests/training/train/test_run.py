@@ -308,5 +308,5 @@ def test_mistakes_are_named(
 def test_options_are_keys(make: Make, labelled: Path, options: list[str], message: str) -> None:
     (labelled / "run.toml").write_text(to_toml(make("run")))
     result = CliRunner().invoke(main, ["train", str(labelled / "run.toml"), *options])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert message in result.output

@@ -2,4 +2,4 @@
 
 from iq_tools.cli import main
 
-main(prog_name="iq-tools")
+main()

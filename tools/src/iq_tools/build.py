@@ -1,80 +1,44 @@
-"""From a weight file to a model repository in one step."""
+"""A model repository made from an exported tower in one step."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from iq_tools.contract import ONNX_FILE, ContractError
+from iq_serving.contract import ONNX_FILE
+from iq_tools.graph.convert import convert
+from iq_tools.repository import CpuPrecision, write_repository
 
-if TYPE_CHECKING:
-    from iq_tools.repository import CpuPrecision
-
-_EXPORTER: Final = "siamese-nima"
-_LINES_OF_AN_ERROR: Final = 10
+_F32: Final = CpuPrecision()
 
 
 def build_repository(
-    tower: str | None,
-    weights: str,
+    saved_model: Path,
     output: Path,
     *,
-    interpolation: str | None = None,
-    precision: CpuPrecision | None = None,
+    precision: CpuPrecision = _F32,
     report: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
-    """Exports a tower of the registry, converts it and lays it into a repository.
+    """Converts an exported tower to ONNX and lays it into a repository.
 
     Args:
-        tower: Its name in the registry; None for what is known of the weights.
-        weights: A weight file that fits it, or the name of one that was fetched.
+        saved_model: What `siamese-nima export` wrote.
         output: The repository's folder.
-        interpolation: How the server resizes: `bilinear` or `nearest`; None for what is known of
-            the weights.
-        precision: What the tower computes in on a CPU; None for f32.
+        precision: What the tower computes in on a CPU.
         report: Receives a line before each step.
 
     Returns:
         The files written, relative to the folder.
 
     Raises:
-        ContractError: A step refuses; the message says which and why.
+        IQToolsError: As of `convert` and `write_repository`; the message says which step refuses
+            and why.
     """
-    from iq_tools.onnx_export import convert
-    from iq_tools.repository import CpuPrecision, write_repository
-
     with tempfile.TemporaryDirectory() as name:
-        saved_model, onnx_file = Path(name, "saved_model"), Path(name, ONNX_FILE)
-        report(f"{_EXPORTER} export --weights {weights}")
-        _export(tower, weights, saved_model, interpolation)
-        report("convert to ONNX and compare")
+        onnx_file = Path(name, ONNX_FILE)
+        report(f"convert {saved_model} to ONNX and compare")
         difference = convert(saved_model, onnx_file)
         report(f"largest difference from the SavedModel {difference:.2g}")
-        return write_repository(
-            onnx_file, output, precision=precision or CpuPrecision(), report=report
-        )
-
-
-def _export(tower: str | None, weights: str, output: Path, interpolation: str | None) -> None:
-    # The rooms meet in files and commands, not in imports.
-    beside = Path(sys.executable).with_name(_EXPORTER)
-    program = shutil.which(_EXPORTER) or (str(beside) if beside.is_file() else None)
-    if program is None:
-        raise ContractError(f"{_EXPORTER} is not installed, which exports towers")
-    chosen = {"--tower": tower, "--interpolation": interpolation}
-    options = [part for option, value in chosen.items() if value for part in (option, value)]
-    done = subprocess.run(
-        [program, "export", "--weights", weights, *options, "--output", str(output)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        tail = "\n".join(done.stdout.splitlines()[-_LINES_OF_AN_ERROR:])
-        raise ContractError(f"{_EXPORTER} export failed with status {done.returncode}:\n{tail}")
+        return write_repository(onnx_file, output, precision=precision, report=report)

@@ -1,8 +1,9 @@
-"""Starts Triton in a container with the runtime that fits the machine.
+"""Triton's start in a container, with the runtime that fits the machine.
 
 With an NVIDIA GPU the tower runs as a TensorRT plan, which belongs to one GPU and one TensorRT: it
 is built at the first start, kept in a cache and found there by every later start and replica.
-Without one, or where no plan can be built, ONNX Runtime serves the default configuration.
+Without one, or where no plan can be built or trusted, ONNX Runtime serves the default
+configuration. A damaged graph or a wrong folder is no reason for that: it ends the start.
 """
 
 from __future__ import annotations
@@ -11,48 +12,56 @@ import fcntl
 import hashlib
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from iq_tools.contract import (
-    ONNX_FILE,
-    PLAN_FILE,
-    PREPROCESS_MODEL,
-    TOWER_MODEL,
-    VERSION,
-    ContractError,
-)
-from iq_tools.photos import PREPROCESSING_FILE
-from iq_tools.plan import Builder, PlanOptions, describe_gpu
+from iq_serving.contract import PLAN_FILE
+from iq_tools.errors import GpuError, InputError, MissingToolError, ScoresMovedError
+from iq_tools.tensorrt.gpu import gpu_decoding_problem, require_gpu
+from iq_tools.tensorrt.placement import CONFIG_NAME, lay_out
+from iq_tools.tensorrt.plan import Builder, PlanOptions
 
+_AUTO: Final = "auto"
 _TENSORRT: Final = "tensorrt"
-RUNTIMES: Final = ("auto", _TENSORRT, "onnxruntime")
+_ONNXRUNTIME: Final = "onnxruntime"
+RUNTIMES: Final = (_AUTO, _TENSORRT, _ONNXRUNTIME)
+
+# ONNX Runtime serves without TensorRT; every other error would meet it as well.
+_FALL_BACK: Final = (GpuError, MissingToolError, ScoresMovedError)
 
 _KEY_LENGTH: Final = 16
-# Opens the GPU as the preprocessing does.
-_PROBE: Final = """
-import sys
-from pathlib import Path
-from iq_tools.contract import ContractError
-from iq_tools.gpu_check import load_gpu_pixels, open_device
-try:
-    open_device(load_gpu_pixels(Path(sys.argv[1])))
-except ContractError as error:
-    sys.exit(str(error))
-"""
-# Weights are linked, everything else is small enough to copy.
-_LINKED: Final = frozenset({".onnx", ".plan"})
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """Folders of a start, and the runtime that is asked for.
+
+    Attributes:
+        repository: The model repository, which may be read-only.
+        cache: Folder that outlives the container and may be shared by replicas.
+        photos: Photos on which a new plan is compared with the ONNX graph.
+        work: Folder for the repository with the plan in it.
+        runtime: One of `RUNTIMES`; `auto` takes TensorRT where it can.
+    """
+
+    repository: Path = Path("/models")
+    cache: Path = Path("/var/cache/iq")
+    photos: Path = Path("/opt/iq/photos")
+    work: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
+    runtime: str = _AUTO
+
+    def __post_init__(self) -> None:
+        if self.runtime not in RUNTIMES:
+            raise InputError(f"runtime {self.runtime!r} is none of {', '.join(RUNTIMES)}")
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How to start Triton.
+    """A decision: what Triton serves, and why.
 
     Attributes:
         repository: The model repository to serve.
@@ -66,34 +75,39 @@ class Start:
 
     def command(self, arguments: Sequence[str]) -> list[str]:
         """Triton's command line with further arguments."""
-        chosen = [f"--model-config-name={self.config_name}"] if self.config_name else []
-        return [
-            "tritonserver",
-            f"--model-repository={self.repository}",
-            "--disable-auto-complete-config",
-            *chosen,
-            *arguments,
-        ]
+        return triton_command(self.repository, self.config_name, arguments)
+
+
+def triton_command(
+    repository: Path, config_name: str | None, arguments: Sequence[str] = ()
+) -> list[str]:
+    """The command line that serves a model repository.
+
+    Args:
+        repository: Its folder.
+        config_name: Which `configs/NAME.pbtxt` to use; None for the default configuration.
+        arguments: Further ones.
+    """
+    chosen = [f"--model-config-name={config_name}"] if config_name else []
+    return [
+        "tritonserver",
+        f"--model-repository={repository}",
+        "--disable-auto-complete-config",
+        *chosen,
+        *arguments,
+    ]
 
 
 def prepare(
-    repository: Path,
+    options: ServeOptions,
     *,
-    cache: Path,
-    photos: Path,
-    work: Path,
-    runtime: str = "auto",
     find_builder: Callable[[], Builder],
     report: Callable[[str], None] = lambda line: None,
 ) -> Start:
     """Decides on the runtime and makes ready what it needs.
 
     Args:
-        repository: The model repository, which may be read-only.
-        cache: Folder that outlives the container and may be shared by replicas.
-        photos: Photos on which a new plan is compared with the ONNX graph.
-        work: Folder for the repository with the plan in it.
-        runtime: One of `RUNTIMES`; `auto` takes TensorRT where it can.
+        options: What was asked for.
         find_builder: Gives the way to TensorRT.
         report: Receives a line for every step of a build.
 
@@ -101,54 +115,37 @@ def prepare(
         How to start Triton.
 
     Raises:
-        ContractError: `tensorrt` was asked for and cannot be had.
+        InputError: The repository, the photos or the cache cannot be used.
+        GraphError: The repository's graph is damaged.
+        GpuError, MissingToolError, ScoresMovedError: `tensorrt` was asked for and cannot be had.
     """
-    if runtime not in RUNTIMES:
-        raise ContractError(f"runtime {runtime!r} is none of {', '.join(RUNTIMES)}")
-    if runtime == "onnxruntime":
+    repository = options.repository
+    if options.runtime == _ONNXRUNTIME:
         return Start(repository, None, "ONNX Runtime, as asked for")
     try:
-        gpu = describe_gpu()
-        if gpu is None:
-            raise ContractError("no NVIDIA GPU (nvidia-smi shows none)")
+        gpu = require_gpu()
         builder = find_builder()
-        plan = cached_plan(repository, gpu, builder, cache=cache, photos=photos, report=report)
-    except ContractError as error:
-        if runtime == _TENSORRT:
+        plan = cached_plan(
+            repository, gpu, builder, cache=options.cache, photos=options.photos, report=report
+        )
+    except _FALL_BACK as error:
+        if options.runtime == _TENSORRT:
             raise
         return Start(repository, None, f"ONNX Runtime, because: {error}")
     problem = gpu_decoding_problem(repository)
-    served = lay_out(repository, plan, work, decode_on_gpu=problem is None)
+    served = lay_out(repository, plan, options.work, decode_on_gpu=problem is None)
     decoding = f"the host, because: {problem}" if problem else "the GPU"
     return Start(
         served,
-        _TENSORRT,
+        CONFIG_NAME,
         f"TensorRT {builder.version} on {gpu['name']}, {plan}; photos are decoded by {decoding}",
     )
 
 
-def gpu_decoding_problem(repository: Path) -> str | None:
-    """Why photos cannot be decoded on the GPU; None where they can.
-
-    Tried in a process of its own, as the server's is: the model would fail to load, and Triton
-    would not start.
-    """
-    tried = subprocess.run(
-        [sys.executable, "-c", _PROBE, str(repository)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if tried.returncode == 0:
-        return None
-    lines = [line for line in tried.stderr.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else f"the attempt ended with status {tried.returncode}"
-
-
 def plan_key(onnx_file: Path, gpu: dict[str, str], builder: Builder) -> str:
     """The name of a plan in the cache, for the same graph, GPU, TensorRT and options the same."""
-    graph = hashlib.sha256(onnx_file.read_bytes()).hexdigest()
+    with onnx_file.open("rb") as file:
+        graph = hashlib.file_digest(file, "sha256").hexdigest()
     parts = (graph, gpu["name"], gpu["compute_cap"], builder.version, repr(PlanOptions()))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:_KEY_LENGTH]
 
@@ -178,12 +175,13 @@ def cached_plan(
         The plan's file.
 
     Raises:
-        ContractError: It cannot be built, or its scores moved.
+        InputError: The repository, the cache or a photo cannot be used.
+        GraphError, GpuError, MissingToolError, ScoresMovedError: As of `make_plan`.
     """
-    from iq_tools.plan_build import make_plan
+    from iq_tools.graph.tower import graph_of
+    from iq_tools.tensorrt.make import make_plan
 
-    onnx_file = repository / TOWER_MODEL / VERSION / ONNX_FILE
-    preprocessing = repository / PREPROCESS_MODEL / VERSION / PREPROCESSING_FILE
+    onnx_file = graph_of(repository)
     folder = cache / plan_key(onnx_file, gpu, builder)
     plan = folder / PLAN_FILE
     if plan.is_file():
@@ -191,59 +189,15 @@ def cached_plan(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ContractError(
+        raise InputError(
             f"the cache {cache} cannot be written ({error}); mount a volume there that user "
             f"{os.getuid()} may write to"
         ) from error
     with _locked(folder / "lock"):
         if not plan.is_file():  # whoever held the lock may have built it
             options = PlanOptions(timing_cache=folder / "timing.cache")
-            make_plan(
-                onnx_file,
-                plan,
-                photos,
-                options,
-                builder=builder,
-                preprocessing=preprocessing,
-                report=report,
-            )
+            make_plan(onnx_file, plan, photos, options, builder=builder, report=report)
     return plan
-
-
-def lay_out(repository: Path, plan: Path, work: Path, *, decode_on_gpu: bool) -> Path:
-    """A model repository like the given one, with the plan in it.
-
-    Args:
-        repository: The given one, left unchanged.
-        plan: The plan's file.
-        work: Where to make it; its own folder in there is made anew.
-        decode_on_gpu: Whether the configuration `tensorrt` decodes there, or the host does.
-
-    Returns:
-        The folder to serve.
-    """
-    work.mkdir(parents=True, exist_ok=True)
-    served = Path(tempfile.mkdtemp(prefix="models-", dir=work))
-
-    def place(source: str, target: str) -> None:
-        if Path(source).suffix in _LINKED:
-            Path(target).symlink_to(Path(source).resolve())
-        else:
-            shutil.copyfile(source, target)
-
-    shutil.copytree(
-        repository,
-        served,
-        copy_function=place,
-        dirs_exist_ok=True,
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
-    target = served / TOWER_MODEL / VERSION / PLAN_FILE
-    target.unlink(missing_ok=True)
-    target.symlink_to(plan.resolve())
-    if not decode_on_gpu:  # without it Triton takes the model's default configuration
-        (served / PREPROCESS_MODEL / "configs" / f"{_TENSORRT}.pbtxt").unlink(missing_ok=True)
-    return served
 
 
 @contextmanager
@@ -261,9 +215,9 @@ def start(command: Sequence[str]) -> None:
         command: The command line.
 
     Raises:
-        ContractError: There is no Triton here.
+        MissingToolError: There is no Triton here.
     """
     program = shutil.which(command[0])
     if program is None:
-        raise ContractError(f"{command[0]} is not on the PATH: this runs in Triton's container")
+        raise MissingToolError(f"{command[0]} is not on the PATH: this runs in Triton's container")
     os.execv(program, list(command))

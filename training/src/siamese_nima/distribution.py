@@ -1,4 +1,4 @@
-"""The ten votes of NIMA (Talebi & Milanfar 2017, section III) and the moments of a distribution."""
+"""Moments of a distribution of votes (NIMA, Talebi & Milanfar 2017, section III)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-VOTE_BINS: Final = 10
-VOTES: Final = tuple(float(vote) for vote in range(1, VOTE_BINS + 1))
+from iq_serving.contract import VOTES
 
 # Added to the smallest variance that a mean of whole votes can have, which no finite a and b give.
 _ABOVE_SMALLEST: Final = 0.05

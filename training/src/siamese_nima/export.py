@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any, Final
 
 import keras
 import tensorflow as tf
 
-from siamese_nima.distribution import VOTES
-from siamese_nima.preprocessing import PREPROCESSING_VERSION
+from iq_serving.contract import DISTRIBUTION, MEAN, PIXELS, STD, TOWER_FILE, VOTES
+from iq_serving.preprocessing import PREPROCESSING_VERSION
+from siamese_nima.files import write_atomically
 from siamese_nima.towers.registry import Tower
 
 SIGNATURE: Final = "serving_default"
-TOWER_JSON: Final = "assets.extra/tower.json"
+TOWER_JSON: Final = f"assets.extra/{TOWER_FILE}"
 
 
 class ServedTower(tf.Module):  # type: ignore[misc]
@@ -41,7 +41,7 @@ class ServedTower(tf.Module):  # type: ignore[misc]
         votes = tf.constant([VOTES])
         mean = tf.reduce_sum(distribution * votes, axis=1, keepdims=True)
         variance = tf.reduce_sum(tf.square(votes - mean) * distribution, axis=1, keepdims=True)
-        return {"DISTRIBUTION": distribution, "MEAN": mean, "STD": tf.sqrt(variance)}
+        return {DISTRIBUTION: distribution, MEAN: mean, STD: tf.sqrt(variance)}
 
 
 def export_saved_model(
@@ -53,7 +53,7 @@ def export_saved_model(
         tower: What the model is.
         model: With its weights, on Keras' TensorFlow backend.
         output: Folder to write; it appears complete or not at all, and replaces one of before.
-        interpolation: How the server is to resize for it, a key of
+        interpolation: The server's way to resize for it, a key of
             `preprocessing.INTERPOLATIONS`.
 
     Raises:
@@ -65,24 +65,17 @@ def export_saved_model(
     served = ServedTower(tower, model)
     graph = tf.function(
         served.__call__,
-        input_signature=[tf.TensorSpec([None, height, width, 3], tf.uint8, name="PIXELS")],
+        input_signature=[tf.TensorSpec([None, height, width, 3], tf.uint8, name=PIXELS)],
     )
-    partial = output.with_name(output.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    tf.saved_model.save(served, str(partial), signatures={SIGNATURE: graph})
-    description = partial / TOWER_JSON
-    description.parent.mkdir(exist_ok=True)
-    description.write_text(
-        json.dumps(
-            {
-                "tower": tower.name,
-                "image_size": [height, width],
-                "interpolation": interpolation,
-                "preprocessing_version": PREPROCESSING_VERSION,
-            },
-            indent=2,
-        )
-        + "\n"
-    )
-    shutil.rmtree(output, ignore_errors=True)
-    partial.rename(output)
+    described = {
+        "tower": tower.name,
+        "image_size": [height, width],
+        "interpolation": interpolation,
+        "preprocessing_version": PREPROCESSING_VERSION,
+    }
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(output) as folder:
+        tf.saved_model.save(served, str(folder), signatures={SIGNATURE: graph})
+        description = folder / TOWER_JSON
+        description.parent.mkdir(exist_ok=True)
+        description.write_text(json.dumps(described, indent=2) + "\n")

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from iq_serving.preprocessing import to_pixels
 from siamese_nima.frozen import Runner
-from siamese_nima.preprocessing import to_pixels
 from siamese_nima.towers.registry import Tower
 from siamese_nima.views import View
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from iq_serving.preprocessing import load_pixels
 from siamese_nima.config import RunConfig, Stage, to_toml
 from siamese_nima.data.distortions import DISTORTIONS, LEVELS
 from siamese_nima.data.photos import find_photos, split_by_content
@@ -23,7 +24,6 @@ from siamese_nima.features import (
 )
 from siamese_nima.frozen import compile_frozen
 from siamese_nima.hints import hint_loss, hinted, hinting
-from siamese_nima.preprocessing import load_pixels
 from siamese_nima.progress import Progress
 from siamese_nima.towers.freezing import freeze
 from siamese_nima.towers.parts import tower_part

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from iq_client.cli import run
+from iq_client.cli import exit_codes
 from iq_client.cli.compare import compare
 from iq_client.cli.doctor import doctor
 from iq_client.cli.groups import groups
@@ -20,12 +20,6 @@ from iq_client.cli.score import score
 from iq_client.cli.serve import serve
 from iq_client.errors import IQClientError
 
-NO_SERVER = 3
-
-
-class _Failure(click.ClickException):
-    exit_code = NO_SERVER
-
 
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -33,14 +27,15 @@ class _Commands(click.Group):
         return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs a command; what goes wrong with the server becomes a message and an exit code."""
+        """Runs a command; an exception of the client becomes a message and its exit code."""
         try:
             return super().invoke(ctx)
         except IQClientError as error:
-            raise _Failure(str(error)) from error
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
-            ctx.exit(run.INTERRUPTED)
+            ctx.exit(exit_codes.INTERRUPTED)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from iq_client.cli import run, tables
+from iq_client.cli import exit_codes, tables
 from iq_client.cli.sections import SectionedCommand
 from iq_client.cli.server import (
     SendOptions,
@@ -53,4 +53,4 @@ def compare(
         if probability is not None:
             better, chance = ("A", probability) if probability >= 0.5 else ("B", 1 - probability)
             click.echo(f"\n{better} is better with a probability of {chance:.1%}")
-    ctx.exit(run.SCORED if probability is not None else run.SOME_FAILED)
+    ctx.exit(exit_codes.SCORED if probability is not None else exit_codes.SOME_FAILED)

@@ -1,4 +1,4 @@
-"""`iq-client doctor`: what is installed, what works, and how to mend the rest."""
+"""`iq-client doctor`: the parts that are installed, those that work, and how to mend the rest."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from typing import Literal
 import click
 from rich.text import Text
 
-from iq_client._base import URL_VARIABLE
-from iq_client.cli import run, tables
+from iq_client.cli import exit_codes, tables
 from iq_client.cli.sections import SectionedCommand
 from iq_client.cli.server import ServerOptions, open_client, server_options
 from iq_client.client import Client
 from iq_client.errors import IQClientError
-from iq_client.local import LocalServer, find_installation, find_model_repository
+from iq_client.local.installation import find_installation, find_model_repository
+from iq_client.local.server import LocalServer
+from iq_client.options import URL_VARIABLE
 
 _REQUIRED = ("numpy", "pillow", "tritonclient", "grpcio", "click", "rich")
-# Packages that bring something more: what it is and the extra they are installed with.
+# Packages that bring something more: its use and the extra they are installed with.
 _OPTIONAL = {
     "pyarrow": ("Parquet files", "parquet"),
     "imagehash": ("groups of near-identical photos", "groups"),
 }
-_NO_SERVER = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,15 @@ class Finding:
 
     Attributes:
         state: `ok`; `bad`, with what to do in the text; or `none`, for what is absent and may be.
-        what: Was looked at.
-        text: What was found.
+        subject: The thing that was looked at.
+        text: The state in words.
+        scored: Whether a server scored a photo: the proof that the whole works.
     """
 
     state: Literal["ok", "bad", "none"]
-    what: str
+    subject: str
     text: str
+    scored: bool = False
 
 
 _MARKS = {"ok": Text("✓", "green"), "bad": Text("✗", "red"), "none": Text("-", "dim")}
@@ -62,10 +64,10 @@ def doctor(ctx: click.Context, server: ServerOptions) -> None:
     console = tables.console()
     scored = False
     for finding in _findings(server):
-        line = Text.assemble(_MARKS[finding.state], " ", (finding.what, "bold"), ": ")
+        line = Text.assemble(_MARKS[finding.state], " ", (finding.subject, "bold"), ": ")
         console.print(line.append(tables.printable(finding.text)), soft_wrap=True)
-        scored |= finding.what.startswith("scores") and finding.state == "ok"
-    ctx.exit(run.SCORED if scored else _NO_SERVER)
+        scored |= finding.scored
+    ctx.exit(exit_codes.SCORED if scored else exit_codes.NO_SERVER)
 
 
 def _findings(server: ServerOptions) -> Iterator[Finding]:
@@ -95,14 +97,14 @@ def _package(name: str) -> Finding:
 
 
 def _given_server(server: ServerOptions) -> Iterator[Finding]:
-    what = "server at " + ", ".join(server.url)
+    subject = "server at " + ", ".join(server.url)
     try:
         with open_client(replace(server, local=False)) as client:
             facts = client.server_info()
-            yield Finding("ok", what, f"{facts.server_name} {facts.server_version}")
+            yield Finding("ok", subject, f"{facts.server_name} {facts.server_version}")
             yield _scores(client, "scores from it")
     except (IQClientError, click.UsageError) as error:
-        yield Finding("bad", what, str(error))
+        yield Finding("bad", subject, str(error))
 
 
 def _embedded_server(server: ServerOptions) -> Iterator[Finding]:
@@ -129,15 +131,14 @@ def _embedded_server(server: ServerOptions) -> Iterator[Finding]:
         yield Finding("bad", "start", str(error))
 
 
-def _scores(client: Client, what: str) -> Finding:
+def _scores(client: Client, subject: str) -> Finding:
     began = time.monotonic()
     (score,) = client.score_images([_photo()])
     if score.error is not None:
-        return Finding("bad", what, str(score.error))
+        return Finding("bad", subject, str(score.error))
     seconds = time.monotonic() - began
-    return Finding(
-        "ok", what, f"a grey picture has {score.mean:.2f}, after {1000 * seconds:.0f} ms"
-    )
+    text = f"a grey picture has {score.mean:.2f}, after {1000 * seconds:.0f} ms"
+    return Finding("ok", subject, text, scored=True)
 
 
 def _photo() -> bytes:

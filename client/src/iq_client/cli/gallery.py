@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from iq_client.cli.output import FileToWrite
-from iq_client.cli.run import progress
+from iq_client.cli.progress import progress
 from iq_client.errors import InputError
-from iq_client.inputs import InputOptions, expand
+from iq_client.images.source import Source
 from iq_client.results import Group, RankedImage
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 html_option = click.option(
     "--html",
@@ -22,35 +26,48 @@ html_option = click.option(
 )
 
 
-def write_html(
-    path: Path, images: Sequence[RankedImage] | Sequence[Group], options: InputOptions
-) -> None:
-    """Writes a gallery, with progress on a terminal.
+class Gallery:
+    """The page that --html asks for; where it does not, nothing is kept or written."""
 
-    Args:
-        path: The file.
-        images: A ranking or groups.
-        options: How their sources were taken, and are now taken again.
+    def __init__(self, path: Path | None) -> None:
+        """Takes the file, or None for no gallery."""
+        self._path = path
+        self._sources: dict[str, Source] = {}
 
-    Raises:
-        click.FileError: The file cannot be written.
-    """
-    from PIL import Image
+    def keep(self, sources: Iterable[Source]) -> Iterator[Source]:
+        """The same sources, kept for their thumbnails as they pass."""
+        for source in sources:
+            if self._path is not None:
+                self._sources[source.name] = source
+            yield source
 
-    from iq_client.gallery import write_gallery
+    def write(self, images: Sequence[RankedImage] | Sequence[Group]) -> None:
+        """Writes the page, with progress on a terminal.
 
-    def open_image(name: str) -> Image.Image:
-        (source,) = expand(name, options)
+        Args:
+            images: A ranking or groups of the sources that passed.
+
+        Raises:
+            click.FileError: The file cannot be written.
+        """
+        if self._path is None:
+            return
+        from iq_client.gallery import write_gallery  # brings Pillow, which takes a while
+
+        total = sum(len(item.images) if isinstance(item, Group) else 1 for item in images)
+        try:
+            with progress("thumbnails", total) as bar:
+                write_gallery(self._path, images, open_image=self._open, on_photo=bar.advance)
+        except OSError as error:
+            raise click.FileError(str(self._path), error.strerror) from error
+
+    def _open(self, name: str) -> Image.Image:
+        from PIL import Image
+
+        source = self._sources[name]
         if source.path is not None:
             return Image.open(source.path)
         try:
             return Image.open(io.BytesIO(source.load()))  # a URL
         except InputError as error:
             raise OSError(str(error)) from error
-
-    total = sum(len(item.images) if isinstance(item, Group) else 1 for item in images)
-    try:
-        with progress("thumbnails", lambda: total) as advance:
-            write_gallery(path, images, open_image=open_image, on_photo=advance)
-    except OSError as error:
-        raise click.FileError(str(path), error.strerror) from error

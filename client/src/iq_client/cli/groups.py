@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
 
-from iq_client.cli import run, tables
+from iq_client.cli import tables
 from iq_client.cli.copy import CopyOptions, copy_options
-from iq_client.cli.gallery import html_option, write_html
+from iq_client.cli.gallery import Gallery, html_option
 from iq_client.cli.inputs import Paths, paths_argument
 from iq_client.cli.output import OutputOptions, output_options
+from iq_client.cli.progress import progress
 from iq_client.cli.resume import kept, resume_option
+from iq_client.cli.scoring import Outcome, scores, until_interrupted
 from iq_client.cli.sections import SectionedCommand
 from iq_client.cli.server import (
     SendOptions,
@@ -27,15 +31,15 @@ from iq_client.groups import (
     MAX_DISTANCE,
     MAX_DISTANCE_IN_BURST,
     MAX_GAP,
-    Fingerprint,
+    UNKNOWN,
+    Fingerprints,
     bursts,
     fingerprint,
     group_images,
 )
-from iq_client.inputs import InputOptions, expand
-from iq_client.results import Group, Score
-
-_UNKNOWN = Fingerprint(None, None)
+from iq_client.images.inputs import expand
+from iq_client.images.source import Source
+from iq_client.results import Group
 
 
 @click.command(cls=SectionedCommand)
@@ -96,19 +100,35 @@ def groups(
         max_distance=max_distance,
         max_distance_in_burst=max_distance_in_burst,
     )
-    outcome = run.Outcome()
-    options = InputOptions(allow_urls=send.allow_urls)
+    outcome = Outcome()
+    gallery = Gallery(html)
+    prints = Fingerprints()
+    watched: list[Source] = []
+
+    def sources() -> Iterator[Source]:
+        for source in gallery.keep(expand(paths, send.inputs)):
+            watched.append(prints.watch(source))
+            yield watched[-1]
+
     with (
         open_client(server, send) as client,
         kept(resume) as earlier,
-        run.scores(client, paths, options=options, kept=earlier, outcome=outcome) as found,
+        scores(
+            client, sources(), countable=paths.countable, kept=earlier, outcome=outcome
+        ) as iterator,
     ):
-        scores = list(found)
-    fingerprints = _fingerprints(scores, options, outcome)
-    found_groups = group_images(scores, fingerprints, grouping=grouping)
+        found = list(iterator)
+    # Of what an earlier run scored nothing was read that a fingerprint could be taken from.
+    known = [source for source, score in zip(watched, found, strict=False)
+             if earlier.get(score.source) is not None]  # fmt: skip
+    _read(known, outcome)
+    fingerprints = [
+        taken if score.ok else UNKNOWN
+        for score, taken in zip(found, prints.first(len(found)), strict=True)
+    ]
+    found_groups = group_images(found, fingerprints, grouping=grouping)
     _write(found_groups, output)
-    if html is not None:
-        write_html(html, found_groups, options)
+    gallery.write(found_groups)
     copy.copy([group.best.score.source for group in found_groups if group.best.score.ok])
     ctx.exit(outcome.exit_code)
 
@@ -123,33 +143,25 @@ def _write(groups: list[Group], output: OutputOptions) -> None:
             write({"group": number, **row.to_dict()})
 
 
-def _fingerprints(
-    scores: list[Score], options: InputOptions, outcome: run.Outcome
-) -> list[Fingerprint]:
-    """A fingerprint for each score; one that says nothing for those that Ctrl-C left out."""
+def _read(sources: Sequence[Source], outcome: Outcome) -> None:
+    """Reads photos for their fingerprints alone; those that Ctrl-C left out stay without one."""
+    if not sources:
+        return
 
-    def one(score: Score) -> Fingerprint:
-        if not score.ok:
-            return _UNKNOWN
-        (source,) = expand(score.source, options)
-        try:
-            return fingerprint(source.load())
-        except InputError:  # gone since it was scored
-            return _UNKNOWN
+    def one(source: Source) -> None:
+        with contextlib.suppress(InputError):  # gone since it was scored
+            source.load()
 
-    found = []
-    hashing = run.Outcome()  # its own: Ctrl-C while scoring does not leave out the hashing
+    reading = Outcome()  # its own: Ctrl-C while scoring does not leave out the reading
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
-        run.until_interrupted(pool.map(one, scores), hashing) as rest,
-        run.progress("hashing", lambda: len(scores)) as advance,
+        until_interrupted(pool.map(one, sources), reading) as done,
+        progress("hashing", len(sources)) as bar,
     ):
-        for each in rest:
-            advance()
-            found.append(each)
+        for _ in done:
+            bar.advance()
         pool.shutdown(cancel_futures=True)
-    outcome.interrupted |= hashing.interrupted
-    return found + [_UNKNOWN] * (len(scores) - len(found))
+    outcome.interrupted |= reading.interrupted
 
 
 def _require_imagehash() -> None:

@@ -24,7 +24,7 @@ class Paths:
 
     @property
     def countable(self) -> bool:
-        """Whether they can be gone through more than once."""
+        """True where all of them are known before the first one is scored."""
         return _STDIN not in self.given
 
     def __iter__(self) -> Iterator[str]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from iq_client.cli import run, tables
+from iq_client.cli import scoring, tables
 from iq_client.cli.copy import CopyOptions, copy_options
-from iq_client.cli.gallery import html_option, write_html
+from iq_client.cli.gallery import Gallery, html_option
 from iq_client.cli.inputs import Paths, paths_argument
 from iq_client.cli.output import OutputOptions, min_score_option, output_options
 from iq_client.cli.resume import kept, resume_option
@@ -20,9 +20,9 @@ from iq_client.cli.server import (
     send_options,
     server_options,
 )
-from iq_client.inputs import InputOptions
-from iq_client.ranking import RankKey
+from iq_client.images.inputs import expand
 from iq_client.ranking import rank as ranked
+from iq_client.results import RankKey
 
 
 @click.command(cls=SectionedCommand)
@@ -62,12 +62,15 @@ def rank(
     stdin.
     """
     copy.check(cut=top is not None or min_score > 1)
-    outcome = run.Outcome()
-    options = InputOptions(allow_urls=send.allow_urls)
+    outcome = scoring.Outcome()
+    gallery = Gallery(html)
+    sources = gallery.keep(expand(paths, send.inputs))
     with (
         open_client(server, send) as client,
         kept(resume) as earlier,
-        run.scores(client, paths, options=options, kept=earlier, outcome=outcome) as scores,
+        scoring.scores(
+            client, sources, countable=paths.countable, kept=earlier, outcome=outcome
+        ) as scores,
     ):
         rows = ranked(scores, key=by)
     good = [row for row in rows if row.score.ok and row.score.mean >= min_score][:top]
@@ -78,7 +81,6 @@ def rank(
         with output.writer(["rank"]) as write:
             for row in rows:
                 write(row.to_dict())
-    if html is not None:
-        write_html(html, rows, options)
+    gallery.write(rows)
     copy.copy([row.score.source for row in good])
     ctx.exit(outcome.exit_code)

@@ -23,7 +23,7 @@ resume_option = click.option(
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is known from earlier runs, and where new scores are kept."""
+    """The scores of earlier runs, and the file where new ones are kept."""
 
     _known: dict[str, Score] = field(default_factory=dict)
     _write: WriteRow | None = None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from iq_client.cli import run, tables
+from iq_client.cli import scoring, tables
 from iq_client.cli.inputs import Paths, paths_argument
 from iq_client.cli.output import OutputOptions, min_score_option, output_options
 from iq_client.cli.resume import kept, resume_option
@@ -18,7 +18,7 @@ from iq_client.cli.server import (
     send_options,
     server_options,
 )
-from iq_client.inputs import InputOptions
+from iq_client.images.inputs import expand
 
 
 @click.command(cls=SectionedCommand)
@@ -43,12 +43,14 @@ def score(
     PATH is a photo, a folder (searched recursively), a glob pattern in quotes, or - for paths on
     stdin. Formats other than the table are written while the scores come in.
     """
-    outcome = run.Outcome()
-    options = InputOptions(allow_urls=send.allow_urls)
+    outcome = scoring.Outcome()
+    sources = expand(paths, send.inputs)
     with (
         open_client(server, send) as client,
         kept(resume) as earlier,
-        run.scores(client, paths, options=options, kept=earlier, outcome=outcome) as scores,
+        scoring.scores(
+            client, sources, countable=paths.countable, kept=earlier, outcome=outcome
+        ) as scores,
     ):
         # A photo that failed has no mean to be too low.
         shown = (score for score in scores if not score.mean < min_score)

@@ -16,7 +16,8 @@ import click
 from iq_client.cli.sections import SectionedCommand
 from iq_client.cli.server import EXISTING_FILE, FOLDER
 from iq_client.errors import LocalServerError
-from iq_client.local import REPOSITORY_VARIABLE, LocalServer, ServerTLS
+from iq_client.local.installation import REPOSITORY_VARIABLE
+from iq_client.local.server import LocalServer, ServerTLS
 
 _FOLLOW_SECONDS = 0.3
 _PORT = click.IntRange(0, 65535)

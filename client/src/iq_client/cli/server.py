@@ -1,4 +1,4 @@
-"""Which server a command uses, and the client that talks to it."""
+"""The server that a command uses, and the client that talks to it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from typing import Any
 
 import click
 
-from iq_client._base import DEFAULT_BATCH_SIZE, URL_VARIABLE
 from iq_client.client import Client
 from iq_client.errors import LocalServerError
-from iq_client.local import REPOSITORY_VARIABLE, LocalServer
-from iq_client.transport import TLS, Compression
+from iq_client.images.inputs import InputOptions
+from iq_client.local.installation import REPOSITORY_VARIABLE
+from iq_client.local.server import LocalServer
+from iq_client.options import DEFAULT_BATCH_SIZE, URL_VARIABLE
+from iq_client.wire.channel import TLS, Compression
 
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(path_type=Path)  # whether it is there is asked when it is used
@@ -23,7 +25,7 @@ FOLDER = click.Path(path_type=Path)  # whether it is there is asked when it is u
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """What the server options of a command line said."""
+    """The server options of a command line."""
 
     url: tuple[str, ...]
     local: bool
@@ -39,13 +41,13 @@ class ServerOptions:
 
     @property
     def embedded(self) -> bool:
-        """Whether the command starts a server of its own."""
+        """True where the command starts a server of its own."""
         return self.local or not self.url
 
 
 @dataclass(frozen=True, slots=True)
 class SendOptions:
-    """How images are sent."""
+    """The sending options of a command line."""
 
     batch_size: int
     in_flight: int | None
@@ -53,6 +55,11 @@ class SendOptions:
     compression: Compression | None
     shrink_to: int | None
     allow_urls: bool
+
+    @property
+    def inputs(self) -> InputOptions:
+        """Choices in how the paths of the command line are read."""
+        return InputOptions(allow_urls=self.allow_urls)
 
 
 SECONDS = click.FloatRange(0, min_open=True)

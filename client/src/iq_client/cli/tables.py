@@ -12,8 +12,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from iq_client.formats import VOTES
-from iq_client.results import ImageError, RankedImage, Score
+from iq_client.results import VOTES, ImageError, RankedImage, Score
 
 _LEVELS = "▁▂▃▄▅▆▇█"
 _PIPE_WIDTH = 10_000  # in a pipe no name is cut or wrapped

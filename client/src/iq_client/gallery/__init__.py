@@ -18,6 +18,7 @@ from urllib.parse import quote
 from PIL import Image
 
 from iq_client.gallery.thumbnails import Thumbnail, bytes_per_thumbnail, thumbnail
+from iq_client.ranking import KEYS
 from iq_client.results import Group, RankedImage
 
 __all__ = ["write_gallery"]
@@ -49,6 +50,7 @@ def write_gallery(
 
     Raises:
         OSError: The file cannot be written.
+        ValueError: The groups are ordered by different keys.
     """
     page = Path(path)
     rows, groups = _flat(images)
@@ -104,10 +106,16 @@ def _flat(
         members = item.images if isinstance(item, Group) else (item,)
         rows.extend(members)
         groups.extend([number if len(members) > 1 else None] * len(members))
-    if any(isinstance(item, Group) for item in images):
+    keys = {item.key for item in items if isinstance(item, Group)}
+    if len(keys) > 1:
+        raise ValueError(
+            f"groups of one page are ordered by one key, not by {', '.join(sorted(keys))}"
+        )
+    for key in keys:
+        value = KEYS[key]
         best_first = sorted(
             (index for index, row in enumerate(rows) if row.score.ok),
-            key=lambda index: -rows[index].score.mean,
+            key=lambda index: -value(rows[index].score),
         )
         for place, index in enumerate(best_first, start=1):
             rows[index] = RankedImage(place, rows[index].score)

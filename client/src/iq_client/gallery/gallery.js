@@ -170,8 +170,8 @@
 
   let shown = [];
   const orders = {
-    best: (a, b) => b.mean - a.mean,
-    worst: (a, b) => a.mean - b.mean,
+    best: (a, b) => a.rank - b.rank,
+    worst: (a, b) => b.rank - a.rank,
     disputed: (a, b) => b.std - a.std,
     name: (a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }),
   };

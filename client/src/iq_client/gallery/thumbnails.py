@@ -37,7 +37,7 @@ class Thumbnail:
 
 
 def bytes_per_thumbnail(photos: int) -> int:
-    """How large each of so many thumbnails may be, in bytes."""
+    """Bytes that each of so many thumbnails may have."""
     return min(MOST_BYTES, max(LEAST_BYTES, PAGE_BYTES // max(photos, 1)))
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from iq_serving.preprocessing import load_pixels, to_pixels
 from siamese_nima.data.distortions import distort, working_picture
 from siamese_nima.data.samples import ORIGINAL, Sample
-from siamese_nima.preprocessing import load_pixels, to_pixels
 
 
 def decode(
@@ -24,7 +24,7 @@ def decode(
     Args:
         sample: Its file is read.
         image_size: Height and width of the result.
-        interpolation: A key of `preprocessing.INTERPOLATIONS`.
+        interpolation: One of `contract.INTERPOLATIONS`.
 
     Returns:
         Pixels, uint8 [H,W,3].

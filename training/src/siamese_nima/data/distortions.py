@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageFilter
 
-from siamese_nima.preprocessing import SWAPS_SIDES, load_pixels, open_image, orientation
+from iq_serving.preprocessing import SWAPS_SIDES, load_pixels, open_image, orientation
 
 WORKING_SIDE: Final = 512
 

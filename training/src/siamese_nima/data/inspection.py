@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from iq_serving.preprocessing import ImageError, load_pixels
 from siamese_nima.data.distortions import DISTORTIONS, LEVELS
 from siamese_nima.data.photos import find_photos, is_held_out
 from siamese_nima.data.samples import ORIGINAL, DataConfig, Problem, Sample
 from siamese_nima.data.stars import read_stars
 from siamese_nima.data.tables import read_pairs, read_samples
 from siamese_nima.errors import DataError
-from siamese_nima.preprocessing import ImageError, load_pixels
 from siamese_nima.progress import Progress, silent
 
 # Decoding in full is what tells whether a photo is whole; the size it is shrunk to does not matter.

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
 
-PHOTO_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+from iq_serving.contract import PHOTO_SUFFIXES
 
 
 def find_photos(folders: Iterable[Path]) -> list[Path]:
@@ -31,7 +30,9 @@ def find_photos(folders: Iterable[Path]) -> list[Path]:
             raise FileNotFoundError(f"no folder {folder}")
         found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES)
         if not found:
-            raise FileNotFoundError(f"{folder} holds no photos ({', '.join(PHOTO_SUFFIXES)})")
+            raise FileNotFoundError(
+                f"{folder} holds no photos ({', '.join(sorted(PHOTO_SUFFIXES))})"
+            )
         photos += found
     return photos
 

@@ -68,7 +68,7 @@ def pixel_batches(
         boxes: Left, top, right and lower side of what is kept of each, as shares [N,4].
         batch_size: Images a batch; the last batch may be smaller.
         image_size: Height and width.
-        interpolation: A key of `preprocessing.INTERPOLATIONS`.
+        interpolation: One of `contract.INTERPOLATIONS`.
         workers: Decoders at work at once, 0 for one a core.
         cache: Keeps what was decoded, for these samples only.
 

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from iq_serving.contract import VOTE_BINS, VOTES
 from siamese_nima.data.samples import FORMS, DataConfig, Problem, Sample
-from siamese_nima.distribution import VOTE_BINS, VOTES, mean_opinion_score, standard_deviation
+from siamese_nima.distribution import mean_opinion_score, standard_deviation
 from siamese_nima.errors import ConfigError, DataError
 
 Row = tuple[str, dict[str, Any]]

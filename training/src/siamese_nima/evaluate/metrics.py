@@ -1,4 +1,4 @@
-"""How predicted means and distributions agree with labels."""
+"""Measures of agreement between predicted and labelled means and distributions."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def spearman(truth: Floats, predicted: Floats) -> float:
 
 
 def pearson(truth: Floats, predicted: Floats) -> float:
-    """Linear correlation (LCC), -1…1; NaN where one side is constant."""
+    """Linear correlation (PLCC), -1…1; NaN where one side is constant."""
     return _correlation(pearsonr, truth, predicted)
 
 
@@ -95,7 +95,7 @@ def good_accuracy(truth: Floats, predicted: Floats) -> float:
 
 
 def mean_emd(truth: Floats, predicted: Floats) -> float:
-    """Mean EMD with r = 1 over distributions [N,10], 0…0.9; see `losses`."""
+    """Mean EMD with r = 1 over distributions [N,10], 0…0.9 (Talebi & Milanfar 2017, eq. 1)."""
     return float(np.abs(np.cumsum(truth - predicted, axis=-1)).mean())
 
 
@@ -105,22 +105,38 @@ def _correlation(function: Any, truth: Floats, predicted: Floats) -> float:
     return float(function(truth, predicted).statistic)
 
 
+def std_ratio(truth: Floats, predicted: Floats) -> float:
+    """Standard deviation of the predicted over that of the labelled; NaN where labels are equal."""
+    return float(predicted.std() / truth.std()) if np.ptp(truth) else float("nan")
+
+
 def bootstrap(
     metric: Callable[[Indices], float], count: int, *, resamples: int, seed: int
-) -> tuple[float, float]:
-    """95 % percentile interval of a metric (Efron 1979).
+) -> Floats:
+    """A metric on resamples of the photos (Efron 1979).
 
     Args:
         metric: Its value on a resample, given the indices of its photos [N].
         count: N, the number of photos.
-        resamples: How many.
-        seed: Seed of the resamples.
+        resamples: R, how many.
+        seed: Seed of the resamples: the same seed and count draw the same photos.
+
+    Returns:
+        Its values [R]; NaN where it has none.
+    """
+    rng = np.random.default_rng(seed)
+    return np.array([metric(rng.integers(0, count, count)) for _ in range(resamples)])
+
+
+def interval(values: Floats) -> tuple[float, float]:
+    """95 % percentile interval of a bootstrap.
+
+    Args:
+        values: See `bootstrap` [R].
 
     Returns:
         The 2.5th and the 97.5th percentile; NaN where no resample has a value.
     """
-    rng = np.random.default_rng(seed)
-    values = np.array([metric(rng.integers(0, count, count)) for _ in range(resamples)])
     values = values[np.isfinite(values)]
     if not len(values):
         return float("nan"), float("nan")

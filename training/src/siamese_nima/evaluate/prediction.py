@@ -1,4 +1,4 @@
-"""Scores lists of photos: tables for people, distributions for metrics."""
+"""Predictions for lists of photos: tables for people, distributions for metrics."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import IO, Final
 import numpy as np
 import pandas as pd
 
+from iq_serving.contract import VOTE_BINS, VOTES
 from siamese_nima.data import Sample
 from siamese_nima.data.decoding import encoded
-from siamese_nima.distribution import VOTE_BINS, VOTES, mean_opinion_score, standard_deviation
+from siamese_nima.distribution import mean_opinion_score, standard_deviation
 from siamese_nima.errors import ConfigError, DataError
 from siamese_nima.evaluate.scorers import Floats, Scored, Scorer
+from siamese_nima.files import write_atomically
 from siamese_nima.progress import Progress, silent
 
 BATCH: Final = 32  # within the server's 64
@@ -27,8 +29,8 @@ def predict(
 
     Args:
         paths: N files; one that is missing gets an error of its own.
-        scorer: See `scoring.open_scorer`.
-        progress: Shows how far it is.
+        scorer: See `scorers.open_scorer`.
+        progress: Wraps the batches to show progress.
 
     Returns:
         N rows in the order given, with the columns
@@ -69,13 +71,17 @@ def write_table(frame: pd.DataFrame, to: Path | IO[str]) -> None:
     Raises:
         ConfigError: Parquet is asked for and pyarrow is not installed.
     """
-    if not (isinstance(to, Path) and to.suffix.lower() == ".parquet"):
+    if not isinstance(to, Path):
         frame.to_csv(to, index=False, float_format="%.6f")
         return
-    try:
-        frame.to_parquet(to, index=False)
-    except ImportError as error:
-        raise ConfigError("Parquet needs: pip install 'siamese-nima[parquet]'") from error
+    with write_atomically(to) as file:
+        if to.suffix.lower() != ".parquet":
+            frame.to_csv(file, index=False, float_format="%.6f")
+            return
+        try:
+            frame.to_parquet(file, index=False)
+        except ImportError as error:
+            raise ConfigError("Parquet needs: pip install 'siamese-nima[parquet]'") from error
 
 
 def score_samples(samples: Sequence[Sample], scorer: Scorer, progress: Progress = silent) -> Floats:
@@ -83,8 +89,8 @@ def score_samples(samples: Sequence[Sample], scorer: Scorer, progress: Progress 
 
     Args:
         samples: N samples; rungs of ladders are made on the way.
-        scorer: See `scoring.open_scorer`.
-        progress: Shows how far it is.
+        scorer: See `scorers.open_scorer`.
+        progress: Wraps the batches to show progress.
 
     Returns:
         Distributions, float32 [N,10].

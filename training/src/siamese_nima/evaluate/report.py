@@ -20,6 +20,7 @@ from siamese_nima.data.samples import ORIGINAL
 from siamese_nima.distribution import Floats, mean_opinion_score
 from siamese_nima.errors import ConfigError
 from siamese_nima.evaluate.agreement import GAP, KIND, Metric
+from siamese_nima.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,11 +47,11 @@ _95_PERCENT: Final = 1.96  # standard errors of a mean
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What a report tells.
+    """Model, photos, scores and metrics: all that a report tells.
 
     Attributes:
-        model: What was evaluated.
-        images: What it was evaluated on.
+        model: Name or path of the model.
+        images: Name or path of the photos.
         samples: N labelled photos, or rungs of ladders.
         predicted: Distributions [N,10].
         metrics: See `agreement.agreement`.
@@ -71,7 +72,7 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
     by gap.
 
     Args:
-        evaluation: What was found.
+        evaluation: Scores and metrics.
         path: A `.png` of the pictures, or an `.html` page of pictures and metrics.
 
     Raises:
@@ -80,9 +81,11 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
     require_report(path)
     panels = _panels(evaluation)
     if path.suffix.lower() == ".png":
-        path.write_bytes(_drawn(panels, "png"))
-        return
-    path.write_text(_page(evaluation, panels), encoding="utf-8")
+        data = _drawn(panels, "png")
+    else:
+        data = _page(evaluation, panels).encode()
+    with write_atomically(path) as file:
+        file.write_bytes(data)
 
 
 def require_report(path: Path) -> None:
@@ -106,7 +109,7 @@ class _Panel:
 
 
 def _panels(evaluation: Evaluation) -> list[_Panel]:
-    """What there is to draw."""
+    """The pictures that the labels allow."""
     metrics = evaluation.metrics
     gaps = {name: metrics[name] for name in metrics if name.startswith(GAP)}
     kinds = {name: metrics[name] for name in metrics if name.startswith(KIND) and name not in gaps}
@@ -183,7 +186,7 @@ def _draw_scatter(axes: Axes, evaluation: Evaluation) -> None:
         axes.annotate("equal", (high, high), color=_GREY, ha="right", va="bottom", fontsize=9)
     found = [
         f"{title} {metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})"
-        for title, name in (("SRCC", "srcc"), ("LCC", "lcc_mean"))
+        for title, name in (("SRCC", "srcc"), ("PLCC", "plcc"))
         if (metric := evaluation.metrics[name])
     ]
     axes.set_xlabel("label: mean vote, 1 to 10" if votes else "label")
@@ -286,7 +289,7 @@ def _draw_gaps(axes: Axes, gaps: Mapping[str, Metric], *, levels: bool) -> None:
 
 
 def _errors(metrics: Sequence[Metric]) -> list[list[float]]:
-    """How far the intervals reach below and above the values."""
+    """Reach of the intervals below and above the values."""
     return [
         [max(0.0, metric.value - metric.low) for metric in metrics],
         [max(0.0, metric.high - metric.value) for metric in metrics],
@@ -294,7 +297,7 @@ def _errors(metrics: Sequence[Metric]) -> list[list[float]]:
 
 
 def _least(metrics: Sequence[Metric]) -> float:
-    """Where the axis of accuracies begins: chance is always on it."""
+    """Start of the axis of accuracies: chance is always on it."""
     return min([_CHANCE, *(metric.low for metric in metrics if math.isfinite(metric.low))]) - 0.04
 
 

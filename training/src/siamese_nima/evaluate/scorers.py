@@ -1,4 +1,4 @@
-"""Scores photos with a weight file, a SavedModel, an ONNX file or a server, all alike."""
+"""Scorers: a weight file, a SavedModel, an ONNX file or a server, all alike."""
 
 from __future__ import annotations
 
@@ -11,21 +11,29 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from siamese_nima.distribution import VOTE_BINS
+from iq_serving.contract import (
+    DISTRIBUTION,
+    ENSEMBLE_MODEL,
+    ERROR,
+    IMAGE,
+    MASK,
+    PIXELS,
+    TOWER_FILE,
+    VOTE_BINS,
+    WEIGHT_SUFFIXES,
+)
+from iq_serving.preprocessing import ImageError, load_pixels
 from siamese_nima.errors import ConfigError, WeightsError
-from siamese_nima.preprocessing import ImageError, load_pixels
-from siamese_nima.towers.weight_files import SUFFIXES, find_weights
+from siamese_nima.towers.weight_files import find_weights
 
 Floats = npt.NDArray[np.float32]
 
-# The ensemble of the serving contract.
-SERVED_MODEL: Final = "nima"
 URL_SCHEME: Final = "grpc://"
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What came of a batch of photos.
+    """Scores of a batch of photos.
 
     Attributes:
         distributions: float32 [N,10]; NaN where a photo could not be scored.
@@ -40,15 +48,15 @@ Scorer = Callable[[Sequence[bytes]], Scored]
 
 
 def open_scorer(model: str | Path, *, tower: str = "", interpolation: str = "") -> Scorer:
-    """Opens whatever scores.
+    """Opens a scorer.
 
     Args:
         model: A weight file (`.h5`, `.hdf5`) or the name of a published one (see
             `weight_files.find_weights`), a folder with a SavedModel, an `.onnx` file, or
             `grpc://HOST:PORT` of a server.
         tower: Name in the registry; for weight files only.
-        interpolation: How photos are resized, see `weights.load_tower`; for weight files only, the
-            others say it themselves.
+        interpolation: The way photos are resized, see `weights.load_tower`; for weight files only,
+            the others say it themselves.
 
     Returns:
         From the bytes of N files to their scores.
@@ -64,14 +72,14 @@ def open_scorer(model: str | Path, *, tower: str = "", interpolation: str = "") 
         return _saved_model(path)
     if path.suffix.lower() == ".onnx" and path.is_file():
         return _onnx(path)
-    if path.suffix.lower() in SUFFIXES:
+    if path.suffix.lower() in WEIGHT_SUFFIXES:
         return _weights(model, tower, interpolation)
     try:
         file = find_weights(model).path
     except WeightsError as error:
         raise ConfigError(
-            f"{model} is no weight file ({', '.join(SUFFIXES)}), SavedModel folder, .onnx file or "
-            f"{URL_SCHEME}HOST:PORT: {error}"
+            f"{model} is no weight file ({', '.join(WEIGHT_SUFFIXES)}), SavedModel folder, .onnx "
+            f"file or {URL_SCHEME}HOST:PORT: {error}"
         ) from error
     return _weights(file, tower, interpolation)
 
@@ -119,7 +127,7 @@ def _saved_model(path: Path) -> Scorer:
     graph = tf.saved_model.load(str(path)).signatures[SIGNATURE]
     size, interpolation = _described((path / TOWER_JSON).read_text())
     return _decoded(
-        lambda pixels: np.asarray(graph(PIXELS=tf.constant(pixels))["DISTRIBUTION"]),
+        lambda pixels: np.asarray(graph(**{PIXELS: tf.constant(pixels)})[DISTRIBUTION]),
         size,
         interpolation,
     )
@@ -132,17 +140,17 @@ def _onnx(path: Path) -> Scorer:
         raise ConfigError("ONNX files need: pip install 'siamese-nima[onnx]'") from error
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     metadata = session.get_modelmeta().custom_metadata_map
-    if "tower.json" not in metadata:
+    if TOWER_FILE not in metadata:
         raise ConfigError(f"{path} does not say its tower: convert it with iq-tools")
     inputs = {each.name for each in session.get_inputs()}
 
     def predict(pixels: npt.NDArray[np.uint8]) -> Floats:
-        feed: dict[str, Any] = {"PIXELS": pixels}
-        if "MASK" in inputs:
-            feed["MASK"] = np.ones((len(pixels), 1), np.float32)
-        return np.asarray(session.run(["DISTRIBUTION"], feed)[0])
+        feed: dict[str, Any] = {PIXELS: pixels}
+        if MASK in inputs:
+            feed[MASK] = np.ones((len(pixels), 1), np.float32)
+        return np.asarray(session.run([DISTRIBUTION], feed)[0])
 
-    return _decoded(predict, *_described(metadata["tower.json"]))
+    return _decoded(predict, *_described(metadata[TOWER_FILE]))
 
 
 def _described(text: str) -> tuple[tuple[int, int], str]:
@@ -160,13 +168,13 @@ def _served(url: str) -> Scorer:
     client = grpc.InferenceServerClient(url)
 
     def score(files: Sequence[bytes]) -> Scored:
-        images = grpc.InferInput("IMAGE", [len(files), 1], "BYTES")
+        images = grpc.InferInput(IMAGE, [len(files), 1], "BYTES")
         images.set_data_from_numpy(np.array(files, np.object_).reshape(-1, 1))
         try:
-            result = client.infer(SERVED_MODEL, [images])
+            result = client.infer(ENSEMBLE_MODEL, [images])
         except grpc.InferenceServerException as error:
             raise ConfigError(f"the server at {url} did not score: {error.message()}") from error
-        errors = [text.decode() for text in result.as_numpy("ERROR").ravel()]
-        return Scored(result.as_numpy("DISTRIBUTION"), errors)
+        errors = [text.decode() for text in result.as_numpy(ERROR).ravel()]
+        return Scored(result.as_numpy(DISTRIBUTION), errors)
 
     return score

@@ -1,4 +1,4 @@
-"""Which layers of a tower learn."""
+"""Freezing: the layers of a tower that keep their weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from siamese_nima.errors import ConfigError
 
 
 def frozen_depth(tower: keras.Model, through: str) -> int:
-    """How many layers `through` names.
+    """Number of layers that `through` names.
 
     Args:
         tower: A tower.

@@ -35,7 +35,7 @@ def count_from_one(model: keras.Model) -> keras.Model:
 
 
 def counted_from_one(names: Iterable[str]) -> dict[str, str]:
-    """What `count_from_one` would have called the layers of a weight file.
+    """Names that `count_from_one` would have given the layers of a weight file.
 
     Args:
         names: Layer names as some process counted them.

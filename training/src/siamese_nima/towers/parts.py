@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import keras
 
+from siamese_nima.errors import ConfigError
+
 
 def tower_part(
     tower: keras.Model, *, after: str | None = None, through: str | None = None
@@ -20,12 +22,12 @@ def tower_part(
         A model that shares the layers.
 
     Raises:
-        ValueError: There is no such layer.
+        ConfigError: There is no such layer.
     """
     names = [each.name for each in tower.layers]
     for layer in (after, through):
         if layer is not None and layer not in names:
-            raise ValueError(f"{tower.name} has no layer {layer!r}; it has {', '.join(names)}")
+            raise ConfigError(f"{tower.name} has no layer {layer!r}; it has {', '.join(names)}")
     return keras.Model(
         tower.get_layer(after).output if after else tower.input,
         tower.get_layer(through).output if through else tower.output,

@@ -10,7 +10,7 @@ from typing import Any, Final
 import keras
 from keras import layers
 
-from siamese_nima.distribution import VOTE_BINS
+from iq_serving.contract import VOTE_BINS
 from siamese_nima.errors import UnknownTowerError
 from siamese_nima.towers.efficientnet_lite0 import efficientnet_lite0
 from siamese_nima.towers.mobilenet import mobilenet
@@ -21,7 +21,7 @@ HEAD_LAYER: Final = "dense_1"  # the name that published NIMA weights use
 
 @dataclass(frozen=True, slots=True)
 class Tower:
-    """What is fixed about a tower besides its weights.
+    """A tower without its weights: all that is fixed about it.
 
     Attributes:
         name: Name in the registry.

@@ -1,17 +1,17 @@
-"""Finds weight files: on a path, or by name among those that were fetched."""
+"""Weight files: found on a path, or by name among those that were fetched."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from iq_serving.contract import WEIGHT_SUFFIXES, weights_folder
 from siamese_nima.errors import WeightsError
+from siamese_nima.files import write_atomically
 
-SUFFIXES: Final = (".h5", ".hdf5")
 _OWNER_AND_NAME: Final = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -32,13 +32,6 @@ class WeightFile:
     image_size: tuple[int, int] | None = None
 
 
-def cache_folder() -> Path:
-    """Where `iq-tools weights fetch` puts published weights; docs/reference/weights.md describes it."""
-    configured = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    root = configured if configured.is_absolute() else Path.home() / ".cache"
-    return root / "siamese-nima" / "weights"
-
-
 def find_weights(name: str | Path) -> WeightFile:
     """Finds a weight file; nothing is downloaded.
 
@@ -54,7 +47,7 @@ def find_weights(name: str | Path) -> WeightFile:
     path = Path(name).expanduser()
     published = bool(_OWNER_AND_NAME.fullmatch(str(name)))
     if not path.is_file() and published:
-        cached = (cache_folder() / f"{name}{suffix}" for suffix in SUFFIXES)
+        cached = (weights_folder() / f"{name}{suffix}" for suffix in WEIGHT_SUFFIXES)
         path = next((each for each in cached if each.is_file()), path)
     if not path.is_file():
         fetch = f"; published weights: iq-tools weights fetch {name}" if published else ""
@@ -81,10 +74,8 @@ def write_record(file: WeightFile) -> None:
     """
     said = {"tower": file.tower, "interpolation": file.interpolation}
     size = {"image_size": list(file.image_size)} if file.image_size else {}
-    record = _record_of(file.path)
-    partial = record.with_name(record.name + ".partial")
-    partial.write_text(json.dumps(said | size, indent=2) + "\n")
-    partial.replace(record)
+    with write_atomically(_record_of(file.path)) as record:
+        record.write_text(json.dumps(said | size, indent=2) + "\n")
 
 
 def _record_of(path: Path) -> Path:

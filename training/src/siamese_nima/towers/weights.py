@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from siamese_nima.errors import ConfigError, WeightsError
+from siamese_nima.files import write_atomically
 from siamese_nima.towers.naming import counted_from_one
 from siamese_nima.towers.registry import HEAD_LAYER, Tower, build_tower, get_tower
 from siamese_nima.towers.weight_files import find_weights
@@ -36,7 +37,7 @@ class LoadedTower:
     Attributes:
         tower: What it is, its image size the one that the weights were trained with.
         model: From normalised pixels to distributions.
-        interpolation: How photos are resized for it, a key of `preprocessing.INTERPOLATIONS`.
+        interpolation: How photos are resized for it, one of `contract.INTERPOLATIONS`.
     """
 
     tower: Tower
@@ -50,7 +51,7 @@ def load_tower(name: str | Path, *, tower: str = "", interpolation: str = "") ->
     Args:
         name: See `weight_files.find_weights`.
         tower: Name in the registry; empty for what the file's record says.
-        interpolation: A key of `preprocessing.INTERPOLATIONS`; empty for what the record says, or
+        interpolation: One of `contract.INTERPOLATIONS`; empty for what the record says, or
             else `bilinear`.
 
     Returns:
@@ -151,8 +152,7 @@ def save_weights(model: keras.Model, path: Path) -> None:
         path: Where to; folders are made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with h5py.File(partial, "w") as file:
+    with write_atomically(path) as partial, h5py.File(partial, "w") as file:
         layers = [layer for layer in model.layers if layer.weights]
         file.attrs["layer_names"] = [layer.name.encode() for layer in layers]
         for layer in layers:
@@ -162,7 +162,6 @@ def save_weights(model: keras.Model, path: Path) -> None:
             group.attrs["weight_names"] = [name.encode() for name in names]
             for name, value in zip(names, layer.get_weights(), strict=True):
                 group.create_dataset(name, data=value)
-    partial.replace(path)
 
 
 def _counted_from_one(layers: dict[str, T]) -> dict[str, T]:
@@ -171,7 +170,7 @@ def _counted_from_one(layers: dict[str, T]) -> dict[str, T]:
 
 
 def _todays(name: str) -> str:
-    """What the registry's towers call a layer of a published file."""
+    """Name that the registry's towers have for a layer of a published file."""
     return _ALIASES.get(name, _EARLIER_BRANCH.sub(r"\1_reduction_right1_\2", name))
 
 

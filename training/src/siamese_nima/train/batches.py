@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from iq_serving.contract import VOTE_BINS, VOTES
 from siamese_nima.data.samples import Sample
-from siamese_nima.distribution import VOTE_BINS, VOTES, largest_entropy
+from siamese_nima.distribution import largest_entropy
 from siamese_nima.train.config import SetConfig
 from siamese_nima.train.objective import Batch
 from siamese_nima.train.pairs import FILLER, buckets

@@ -65,7 +65,7 @@ class TrainConfig:
             place of the last step's weights (Polyak & Juditsky 1992), 0 for none.
         mirror: Whether half of the photos are mirrored, drawn anew each epoch.
         crop: Largest share of height and of width that is cut off a photo, drawn anew each epoch.
-        interpolation: How photos are resized; a key of `preprocessing.INTERPOLATIONS`.
+        interpolation: How photos are resized; one of `contract.INTERPOLATIONS`.
         image_size: Side of the pixels, 0 for the tower's own.
         patience: Epochs of a phase without a better held-out accuracy before it ends.
         save_minutes: Minutes between two states written within an epoch.

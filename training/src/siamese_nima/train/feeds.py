@@ -18,10 +18,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from iq_serving.preprocessing import PREPROCESSING_VERSION
 from siamese_nima.data.pipeline import PixelCache, feature_batches, pixel_batches
 from siamese_nima.data.samples import ORIGINAL, Sample
 from siamese_nima.errors import ConfigError
-from siamese_nima.preprocessing import PREPROCESSING_VERSION
 from siamese_nima.progress import Progress, silent
 from siamese_nima.towers.parts import tower_part
 from siamese_nima.towers.registry import Tower
@@ -77,7 +77,7 @@ def pixel_feed(
     Args:
         samples: What rows point to.
         image_size: Height and width.
-        interpolation: A key of `preprocessing.INTERPOLATIONS`.
+        interpolation: One of `contract.INTERPOLATIONS`.
         workers: Decoders at work at once, 0 for one a core.
         cache_mib: Memory for decoded pixels; what fits is decoded once.
 
@@ -166,7 +166,7 @@ def feature_feed(
         model: The tower; what lies below `cut` is frozen.
         cut: See `cut_layer`.
         samples: With their digests.
-        interpolation: A key of `preprocessing.INTERPOLATIONS`.
+        interpolation: One of `contract.INTERPOLATIONS`.
         folder: Where features are kept.
         workers: Decoders at work at once, 0 for one a core.
         progress: Wraps the batches to show how far it is, given their number and a title.

@@ -9,7 +9,7 @@ from typing import Any
 
 from keras import ops
 
-from siamese_nima.distribution import VOTES
+from iq_serving.contract import VOTES
 
 
 def mean_score(distribution: Any) -> Any:

@@ -75,7 +75,7 @@ def draw_pairs(
         means: Predicted means [N].
         better: Rows of the sides with the higher label [P], drawn left.
         worse: Rows of the other sides [P], drawn right.
-        interpolation: A key of `preprocessing.INTERPOLATIONS`.
+        interpolation: One of `contract.INTERPOLATIONS`.
 
     Returns:
         Pixels [H,W,3].

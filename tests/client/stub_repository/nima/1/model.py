@@ -1,6 +1,9 @@
 """The contract's ensemble without a tower: quick, and its scores can be foretold by a test."""
 
+from __future__ import annotations
+
 import time
+from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -8,9 +11,9 @@ from stub_scores import VOTES, distribution, error
 
 
 class TritonPythonModel:
-    def execute(self, requests):
+    def execute(self, requests: list[Any]) -> list[Any]:
         counts = []
-        images = []
+        images: list[bytes] = []
         for request in requests:
             batch = pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy().reshape(-1)
             counts.append(len(batch))

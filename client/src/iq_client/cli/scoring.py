@@ -1,0 +1,169 @@
+"""Scoring for a command: known scores and new ones merged, progress, Ctrl-C, the exit code."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import chain, islice
+from queue import SimpleQueue
+from types import FrameType
+from typing import TypeVar
+
+import click
+
+from iq_client.cli import exit_codes
+from iq_client.cli.progress import progress
+from iq_client.cli.resume import Kept
+from iq_client.client import Client
+from iq_client.images.source import Source
+from iq_client.results import Score
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Facts that a command's exit code tells."""
+
+    failed: bool = False
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """One of the documented codes."""
+        if self.interrupted:
+            return exit_codes.INTERRUPTED
+        return exit_codes.SOME_FAILED if self.failed else exit_codes.SCORED
+
+
+@contextmanager
+def scores(
+    client: Client, sources: Iterable[Source], *, countable: bool, kept: Kept, outcome: Outcome
+) -> Iterator[Iterator[Score]]:
+    """The scores of all images, in their order, with progress on a terminal.
+
+    The first one is there before the block begins, so that a server that cannot be used is known
+    before any file is written. Ctrl-C ends the block, not the command: what was done is used.
+
+    Args:
+        client: Scores the images that are not known yet.
+        sources: The images that the command line names; gone through once.
+        countable: Whether all of them may be looked up before they are scored.
+        kept: Scores from an earlier run; new ones are added.
+        outcome: Is told of scores that failed and of Ctrl-C.
+
+    Yields:
+        An iterator of one score per image.
+    """
+    with progress("scoring") as bar:
+        if bar.shown and countable:
+            sources = _ahead(sources, bar.expect)
+        with (
+            closing(_merged(client, sources, kept)) as merged,
+            until_interrupted(merged, outcome) as found,
+        ):
+
+            def noted() -> Iterator[Score]:
+                for score in found:
+                    bar.advance()
+                    outcome.failed |= not score.ok
+                    kept.keep(score)
+                    yield score
+
+            rest = noted()
+            first = list(islice(rest, 1))
+            if not first and not outcome.interrupted:
+                click.echo("no photos found", err=True)
+            yield chain(first, rest)
+
+
+@contextmanager
+def until_interrupted(items: Iterator[T], outcome: Outcome) -> Iterator[Iterator[T]]:
+    """`items` as an iterator that Ctrl-C ends, so that what was done can be used.
+
+    Ctrl-C while an item is being worked with lets that finish; a second one ends the command.
+
+    Args:
+        items: Things that may take long to come.
+        outcome: Is told of Ctrl-C.
+
+    Yields:
+        The same items.
+    """
+    waiting = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        again, outcome.interrupted = outcome.interrupted, True
+        if waiting or again:
+            raise KeyboardInterrupt
+
+    def until() -> Iterator[T]:
+        nonlocal waiting
+        while not outcome.interrupted:
+            try:
+                waiting = True
+                item = next(items)
+            except (StopIteration, KeyboardInterrupt):
+                break
+            finally:
+                waiting = False
+            yield item
+        if outcome.interrupted:
+            click.echo("interrupted: this is what was done", err=True)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield items  # only the main thread is told of Ctrl-C
+        return
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield until()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _ahead(sources: Iterable[Source], tell: Callable[[int], None]) -> Iterator[Source]:
+    """The same sources, looked up by a thread of their own, which tells at the end how many.
+
+    Listing a large disk takes long: scoring need not wait for it, nor it for scoring.
+    """
+    found: SimpleQueue[Source | BaseException | None] = SimpleQueue()
+
+    def look_up() -> None:
+        count = 0
+        try:
+            for source in sources:
+                found.put(source)
+                count += 1
+        except BaseException as error:  # for the thread that waits for sources
+            found.put(error)
+        else:
+            tell(count)
+            found.put(None)
+
+    threading.Thread(target=look_up, name="look-up", daemon=True).start()
+    while (item := found.get()) is not None:
+        if isinstance(item, BaseException):
+            raise item
+        yield item
+
+
+def _merged(client: Client, sources: Iterable[Source], kept: Kept) -> Generator[Score, None, None]:
+    """Known scores and new ones in the order of the sources."""
+    order: deque[Score | None] = deque()  # None stands for a score that is still to come
+
+    def unknown() -> Iterator[Source]:
+        for source in sources:
+            score = kept.get(source.name)
+            order.append(score)
+            if score is None:
+                yield source
+
+    for score in client.iter_scores(unknown()):
+        while (earlier := order.popleft()) is not None:
+            yield earlier
+        yield score
+    yield from (earlier for earlier in order if earlier is not None)

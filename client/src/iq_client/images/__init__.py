@@ -1,0 +1,1 @@
+"""Images before they are sent: found, read, downloaded, encoded."""

@@ -1,0 +1,1 @@
+"""A real Triton server without a container, from the wheel `nvidia-pytriton`."""

@@ -1,0 +1,104 @@
+"""The parts that the embedded server is started from: the wheel's files, Python, the models."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from iq_client.errors import LocalServerError
+from iq_client.wire.protocol import MODEL_NAME
+
+REPOSITORY_VARIABLE: Final = "IQ_MODEL_REPOSITORY"
+INSTALL_HINT: Final = "pip install 'iq-client[local]'"
+
+
+def find_model_repository(given: str | Path | None = None) -> Path:
+    """The folder of the models.
+
+    Args:
+        given: A folder, or None for the variable `IQ_MODEL_REPOSITORY`, then
+            `./model_repository`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        LocalServerError: None of them is a folder with the model in it.
+    """
+    if given is not None:
+        candidate, origin = Path(given), "the folder that was given"
+    elif os.environ.get(REPOSITORY_VARIABLE):
+        candidate, origin = Path(os.environ[REPOSITORY_VARIABLE]), f"${REPOSITORY_VARIABLE}"
+    else:
+        candidate, origin = Path("model_repository"), "the default"
+    if not (candidate / MODEL_NAME).is_dir():
+        raise LocalServerError(
+            f"no model repository at {candidate.absolute()} ({origin}): a folder that holds "
+            f"`{MODEL_NAME}/` is needed. Give its path (model_repository=… or "
+            f"--model-repository) or set {REPOSITORY_VARIABLE}."
+        )
+    return candidate.resolve()
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """The pieces of the installed wheel that a server is started from."""
+
+    binary: Path
+    backend: Path
+    stub: Path
+    caches: Path
+    libpython: Path
+
+
+def find_installation() -> Installation:
+    """The embedded server's files.
+
+    Raises:
+        LocalServerError: The wheel or the shared Python library is missing; says what to install.
+    """
+    spec = importlib.util.find_spec("pytriton")
+    if spec is None or not spec.submodule_search_locations:
+        raise LocalServerError(f"the embedded server is not installed. Run: {INSTALL_HINT}")
+    root = Path(spec.submodule_search_locations[0]) / "tritonserver"
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = root / "python_backend_stubs" / version / "triton_python_backend_stub"
+    binary = root / "bin" / "tritonserver"
+    if not binary.is_file():
+        raise LocalServerError(
+            f"nvidia-pytriton is installed without its server ({binary} is missing): there is one "
+            f"for Linux on x86-64 only. Elsewhere start a container and give its address."
+        )
+    if not stub.is_file():
+        offered = ", ".join(sorted(path.name for path in stub.parent.parent.iterdir()))
+        raise LocalServerError(
+            f"nvidia-pytriton has no Python backend for Python {version}, only for {offered}. "
+            f"Use one of these Pythons."
+        )
+    return Installation(binary, root / "backends" / "python", stub, root / "caches",
+                        _find_libpython(version))  # fmt: skip
+
+
+def _find_libpython(version: str) -> Path:
+    name = f"libpython{version}.so.1.0"
+    multiarch = sysconfig.get_config_var("MULTIARCH") or ""
+    folders = [
+        Path(sysconfig.get_config_var("LIBDIR") or sys.base_prefix),
+        Path(sys.base_prefix) / "lib",
+        Path("/usr/lib") / multiarch,
+        Path("/usr/local/lib"),
+    ]
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder / name
+    raise LocalServerError(
+        f"{name} is in none of {', '.join(dict.fromkeys(map(str, folders)))}: Triton's Python "
+        f"backend needs Python as a shared library. On Debian and Ubuntu: "
+        f"apt install libpython{version}; with pyenv: "
+        f"PYTHON_CONFIGURE_OPTS=--enable-shared pyenv install; or use uv's Python."
+    )

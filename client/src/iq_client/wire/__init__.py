@@ -1,0 +1,1 @@
+"""Transport of batches to a server: messages, connections, replicas, retries, spans."""

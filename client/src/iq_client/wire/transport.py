@@ -1,0 +1,304 @@
+"""The way of a batch to its scores: the seam, and the transport over gRPC that fills it."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from iq_client.errors import (
+    AccessDenied,
+    ConnectError,
+    DeadlineExceeded,
+    NotReadyError,
+    RequestFailed,
+    ServerUnavailable,
+)
+from iq_client.results import Score, ServerInfo
+from iq_client.wire.call import Call
+from iq_client.wire.channel import TLS, Compression, grpc_compression, open_channel
+from iq_client.wire.failures import connect_error, request_failed
+from iq_client.wire.limit import InFlightLimit
+from iq_client.wire.protocol import (
+    MODEL_NAME,
+    Metadata,
+    check_contract,
+    decode_response,
+    encode_request,
+)
+from iq_client.wire.replicas import Replica, Replicas
+from iq_client.wire.retry import Fault, RetryPolicy, Tries, fault_of
+
+if TYPE_CHECKING:
+    from tritonclient.grpc import model_config_pb2, service_pb2
+
+CONTROL_SECONDS: Final = 10.0  # for a question that asks for no score
+_POLL_SECONDS: Final = 0.1
+
+
+class Transport(Protocol):
+    """The little that a client needs of whatever scores its batches: `Client(transport=…)`.
+
+    Its methods are called from several threads at once.
+    """
+
+    def check(self, timeout: float | None) -> int:
+        """Makes sure that batches can be scored, before the first one is sent.
+
+        Args:
+            timeout: Seconds for the answer, or None for no end.
+
+        Returns:
+            Images of one batch at most.
+
+        Raises:
+            ConnectError: Nobody can be asked.
+            ContractError: The model is not the one that this client was written for.
+        """
+
+    def score(self, images: Sequence[bytes], names: Sequence[str], call: Call) -> Sequence[Score]:
+        """The scores of one batch.
+
+        Args:
+            images: Encoded image files, one at least.
+            names: The `source` of each image's score.
+            call: The caller's call: its time that is left, and whether it was cancelled.
+
+        Returns:
+            One score per image, in order.
+
+        Raises:
+            RequestFailed: There are none; it becomes the error of each image of the batch.
+        """
+
+    def server_info(self, timeout: float | None) -> ServerInfo:
+        """Description of a server and its model.
+
+        Args:
+            timeout: Seconds for each question, or None for no end.
+
+        Raises:
+            ConnectError: It does not answer, refuses to, or has no such model.
+        """
+
+    def close(self) -> None:
+        """Ends the connections."""
+
+
+def wait_until_ready(transport: Transport, timeout: float) -> None:
+    """Waits until batches can be scored.
+
+    Args:
+        transport: Is asked again and again.
+        timeout: Seconds to wait.
+
+    Raises:
+        DeadlineExceeded: It was not ready in time; the message says what was missing last.
+        AccessDenied: A token or certificate is missing.
+        ContractError: The model has other tensors.
+    """
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            transport.check(max(end - time.monotonic(), _POLL_SECONDS))
+            return
+        except AccessDenied:
+            raise
+        except ConnectError as error:
+            if time.monotonic() + _POLL_SECONDS >= end:
+                raise DeadlineExceeded(f"not ready after {timeout:g} s: {error}") from error
+        time.sleep(_POLL_SECONDS)
+
+
+class GrpcTransport:
+    """Sends requests to one or several Triton servers in turn."""
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        limit: InFlightLimit,
+        retry: RetryPolicy,
+        timeout: float | None,
+        tls: TLS | None,
+        headers: Mapping[str, str],
+        compression: Compression | None,
+        keepalive: float | None,
+    ) -> None:
+        """Opens channels, which connect on first use.
+
+        Args:
+            urls: Addresses, `HOST:PORT` or `dns:///NAME:PORT`.
+            limit: The gate that every try of a request passes.
+            retry: Patience with a request that fails.
+            timeout: Seconds for a single try, or None.
+            tls: Certificates, or None for plain text.
+            headers: Sent with every request.
+            compression: Of requests, or None.
+            keepalive: Seconds of silence, while a request is under way, after which the connection
+                is probed; None for never.
+        """
+        self._limit = limit
+        self._retry = retry
+        self._timeout = timeout
+        self._metadata = tuple((name.lower(), value) for name, value in headers.items())
+        self._compression = grpc_compression(compression)
+        self._replicas = Replicas([Replica(url, open_channel(url, tls, keepalive)) for url in urls])
+        self._random = random.Random()
+        self._id = uuid.uuid4().hex[:12]
+        self._numbers = itertools.count(1)
+
+    def close(self) -> None:
+        """Closes the channels."""
+        for replica in self._replicas:
+            replica.channel.close()
+
+    def score(self, images: Sequence[bytes], names: Sequence[str], call: Call) -> list[Score]:
+        """The scores of one batch, from whichever replica answers."""
+        request = encode_request(images, f"{self._id}-{next(self._numbers)}")
+        if call.trace is None:
+            response = self._infer(request, len(images), call, self._metadata)
+        else:
+            with call.trace.request(len(images), len(request)) as headers:
+                response = self._infer(request, len(images), call, (*self._metadata, *headers))
+        return decode_response(response, names)
+
+    def _infer(
+        self, request: bytes, images: int, call: Call, metadata: Metadata
+    ) -> service_pb2.ModelInferResponse:
+        tries = Tries(self._retry, self._random)
+        while True:
+            call.check()
+            replica = self._replicas.pick()
+            try:
+                response = self._try(replica, request, images, call, metadata)
+            except RequestFailed as error:
+                call.check()  # where the call is over, that is the reason
+                failure = error
+            else:
+                self._replicas.answered(replica)
+                return response
+            fault = fault_of(failure)
+            if fault is Fault.AWAY:
+                self._replicas.eject(replica)
+            else:
+                self._replicas.answered(replica)
+            if not tries.again(fault) or self._replicas.down:
+                if fault is Fault.AWAY:
+                    self._replicas.down = True
+                raise failure
+            if fault is Fault.BUSY or not self._replicas.any_up():
+                call.sleep(tries.delay())
+
+    def _try(
+        self, replica: Replica, request: bytes, images: int, call: Call, metadata: Metadata
+    ) -> service_pb2.ModelInferResponse:
+        import grpc
+
+        self._limit.acquire()
+        scored, overloaded = 0, False
+        try:
+            response: service_pb2.ModelInferResponse = call.wait_for(
+                replica.infer.future(
+                    request,
+                    timeout=call.remaining(self._timeout),
+                    metadata=metadata,
+                    compression=self._compression,
+                )
+            )
+            scored = images
+            return response
+        except (grpc.RpcError, grpc.FutureCancelledError) as error:
+            failure = request_failed(error)
+            # Where the call's own time is up, the server is not to blame.
+            overloaded = fault_of(failure) in (Fault.BUSY, Fault.LATE) and call.remaining() != 0.0
+            raise failure from error
+        finally:
+            self._limit.release(scored, overloaded=overloaded)
+
+    def check(self, timeout: float | None) -> int:
+        """Asks every replica for the model and holds it against the contract.
+
+        Args:
+            timeout: Seconds for each question, or None.
+
+        Returns:
+            Images of one request at most, on the first replica that answered.
+
+        Raises:
+            ServerUnavailable: No replica answers.
+            AccessDenied: A token or certificate is missing.
+            NotReadyError: The model is missing or not loaded yet.
+            ContractError: The model has other tensors.
+        """
+        limits: list[int] = []
+        unavailable: list[ServerUnavailable] = []
+        for replica in self._replicas:
+            try:
+                limits.append(self._check_replica(replica, timeout))
+            except ServerUnavailable as error:
+                unavailable.append(error)
+                self._replicas.eject(replica)
+            else:
+                self._replicas.answered(replica)
+        if not limits:
+            raise unavailable[0]
+        return limits[0]
+
+    def server_info(self, timeout: float | None) -> ServerInfo:
+        """Description of the next replica and of the model on it."""
+        from tritonclient.grpc import service_pb2
+
+        replica = self._replicas.pick()
+        server = self._ask(replica, "ServerMetadata", service_pb2.ServerMetadataRequest(), timeout)
+        model, config = self._describe_model(replica, timeout)
+        return ServerInfo(
+            url=replica.url,
+            server_name=server.name,
+            server_version=server.version,
+            extensions=tuple(server.extensions),
+            model_name=model.name,
+            model_versions=tuple(model.versions),
+            model_platform=model.platform or config.backend,
+            max_batch_size=config.max_batch_size,
+        )
+
+    def _check_replica(self, replica: Replica, timeout: float | None) -> int:
+        from tritonclient.grpc import service_pb2
+
+        ready = self._ask(
+            replica, "ModelReady", service_pb2.ModelReadyRequest(name=MODEL_NAME), timeout
+        )
+        if not ready.ready:
+            raise NotReadyError(
+                f"the server at {replica.url} has no model `{MODEL_NAME}` ready: it is still "
+                f"loading (wait_until_ready waits for it) or serves another repository."
+            )
+        metadata, config = self._describe_model(replica, timeout)
+        check_contract(metadata)
+        return int(config.max_batch_size)
+
+    def _describe_model(
+        self, replica: Replica, timeout: float | None
+    ) -> tuple[service_pb2.ModelMetadataResponse, model_config_pb2.ModelConfig]:
+        from tritonclient.grpc import service_pb2
+
+        metadata = self._ask(
+            replica, "ModelMetadata", service_pb2.ModelMetadataRequest(name=MODEL_NAME), timeout
+        )
+        answer = self._ask(
+            replica, "ModelConfig", service_pb2.ModelConfigRequest(name=MODEL_NAME), timeout
+        )
+        return metadata, answer.config
+
+    def _ask(self, replica: Replica, method: str, request: Any, timeout: float | None) -> Any:
+        import grpc
+
+        send: Callable[..., Any] = getattr(replica.stub, method)
+        try:
+            return send(request, timeout=timeout, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise connect_error(replica.url, request_failed(error)) from error

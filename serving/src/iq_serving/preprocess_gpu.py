@@ -1,0 +1,101 @@
+"""Triton's model `nima_preprocess` for the configuration `tensorrt`: pixels on the GPU.
+
+As `preprocess_host`, with the same limits, errors and mask; only `PIXELS` lies in the GPU's memory,
+where the tower reads it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from . import preprocess_host as on_host  # first: it finds the packages that the others need
+from .contract import IMAGE, PIXELS
+from .gpu_pixels import Device, DeviceError, GpuDecoder, cpu_device, open_gpu
+
+
+class TritonPythonModel(on_host.TritonPythonModel):
+    """The interface that Triton's Python backend asks for."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Opens the GPU beside what the model on the host reads.
+
+        Args:
+            args: Triton's.
+
+        Raises:
+            TritonModelException: A package or the GPU is missing, or the repository was put
+                together from parts that do not fit.
+        """
+        super().initialize(args)
+        parameters = json.loads(args["model_config"])["parameters"]
+        device = _open(
+            parameters["device"]["string_value"], int(args.get("model_instance_device_id") or 0)
+        )
+        self._decoder = GpuDecoder(
+            device,
+            image_size=self._image_size,
+            interpolation=self._interpolation,
+            limits=self._limits,
+            pool=self._pool,
+        )
+        self._logged = 0
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Decodes every file of every request as one batch.
+
+        Args:
+            requests: Each with `IMAGE`, bytes [n,1], on the host.
+
+        Returns:
+            One response each: `PIXELS` uint8 [n,H,W,3] on the GPU, `MASK` fp32 [n,1] and `ERROR`
+            bytes [n,1] on the host.
+        """
+        batches = [
+            pb_utils.get_input_tensor_by_name(request, IMAGE).as_numpy().reshape(-1)
+            for request in requests
+        ]
+        pixels, errors = self._decoder.decode([file for batch in batches for file in batch])
+        self._counter.add(errors)
+        self._log()
+        responses = []
+        start = 0
+        for batch in batches:
+            rows = slice(start, start + len(batch))
+            start = rows.stop
+            responses.append(on_host.respond(_tensor(PIXELS, pixels[rows]), errors[rows]))
+        return responses
+
+    def _log(self) -> None:
+        """Says how many files the host decoded, whenever the number has doubled."""
+        total = self._decoder.on_host.total()
+        if total >= max(1, 2 * self._logged):
+            self._logged = total
+            reasons = ", ".join(f"{n} {why}" for why, n in self._decoder.on_host.most_common())
+            pb_utils.Logger.log_info(
+                f"nima_preprocess: the host decoded {total} files so far: {reasons}"
+            )
+
+
+def _tensor(name: str, values: Any) -> Any:
+    # On the GPU only the address changes hands. NumPy's capsules do not bear how Triton renames
+    # them: their destructor calls itself without end.
+    if isinstance(values, np.ndarray):
+        return pb_utils.Tensor(name, values)
+    return pb_utils.Tensor.from_dlpack(name, values)
+
+
+def _open(device: str, index: int) -> Device:
+    if device not in ("cuda", "cpu"):
+        raise pb_utils.TritonModelException(f"device {device!r} is neither cuda nor cpu")
+    try:
+        return open_gpu(index) if device == "cuda" else cpu_device()
+    except DeviceError as error:
+        raise pb_utils.TritonModelException(
+            f"{error}. Packages may lie beside the model (--target nima_preprocess/site-packages). "
+            f"To decode on the host delete nima_preprocess/configs/tensorrt.pbtxt; without a GPU "
+            f"start Triton without --model-config-name=tensorrt"
+        ) from error

@@ -1,0 +1,174 @@
+"""Triton's model `nima_preprocess`: encoded image files in, a tower's pixels out.
+
+All files of all requests that wait are decoded together on a pool of threads (decoders release the
+interpreter's lock). A file that cannot be read becomes an `ERROR` and a NaN `MASK`; its neighbours
+are decoded as if it were not there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import triton_python_backend_utils as pb_utils
+
+from . import packages  # first: what follows needs Pillow
+from .contract import (
+    ERROR,
+    IMAGE,
+    MASK,
+    PIXELS,
+    TOWER_FILE,
+    TOWER_MODEL,
+    ContractError,
+    Limits,
+    Tower,
+    pixels_of,
+)
+from .counter import Endpoint, ImageCounter
+from .machine import keep_freed_memory, usable_cores
+
+try:
+    from .preprocessing import PREPROCESSING_VERSION, ImageError, load_pixels
+except ModuleNotFoundError as error:
+    if error.name != "PIL":
+        raise
+    raise ImportError(
+        f"this server's Python has no Pillow. Where the repository is kept: pip install "
+        f"--no-deps --only-binary=:all: --python-version {sys.version_info.major}."
+        f"{sys.version_info.minor} --platform manylinux_2_28_x86_64 --target {packages.FOLDER} "
+        f"pillow"
+    ) from error
+
+# `HOST:PORT` or `:PORT` where images are counted by the code of their ERROR, for Prometheus.
+METRICS_VARIABLE: Final = "IQ_METRICS_ADDRESS"
+
+
+class TritonPythonModel:
+    """The interface that Triton's Python backend asks for."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Reads the tower's size and this model's limits.
+
+        Args:
+            args: Triton's; `model_config` is JSON, `model_repository` this model's folder.
+
+        Raises:
+            TritonModelException: The repository was put together from parts that do not fit.
+        """
+        config = json.loads(args["model_config"])
+        parameters = {
+            key: value["string_value"] for key, value in config.get("parameters", {}).items()
+        }
+        description = Path(args["model_repository"]).parent / TOWER_MODEL / TOWER_FILE
+        try:
+            tower = Tower.read(description)
+        except ContractError as error:
+            raise pb_utils.TritonModelException(str(error)) from error
+        if tower.preprocessing_version != PREPROCESSING_VERSION:
+            raise pb_utils.TritonModelException(
+                f"the tower of {description} was trained with version "
+                f"{tower.preprocessing_version} of the preprocessing, this is version "
+                f"{PREPROCESSING_VERSION}; export the tower again or use the matching iq-tools"
+            )
+        dims = pb_utils.get_output_config_by_name(config, PIXELS)["dims"]
+        if pixels_of(tower).dims != tuple(int(side) for side in dims):
+            height, width = tower.image_size
+            raise pb_utils.TritonModelException(
+                f"{description} says {height}x{width}, this model's configuration {dims}; "
+                f"write both with: iq-tools repository"
+            )
+        self._image_size = tower.image_size
+        self._interpolation = tower.interpolation
+        self._limits = Limits(
+            max_bytes=int(parameters["max_bytes"]), max_pixels=int(parameters["max_pixels"])
+        )
+        keep_freed_memory()
+        threads = int(parameters["threads"]) or usable_cores()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._counter = ImageCounter()
+        address = os.environ.get(METRICS_VARIABLE)
+        self._metrics = _metrics_endpoint(self._counter, address) if address else None
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Decodes every file of every request.
+
+        Args:
+            requests: Each with `IMAGE`, bytes [n,1].
+
+        Returns:
+            One response each: `PIXELS` uint8 [n,H,W,3], `MASK` fp32 [n,1], `ERROR` bytes [n,1].
+        """
+        batches = []
+        pending = []
+        for request in requests:
+            files = pb_utils.get_input_tensor_by_name(request, IMAGE).as_numpy().reshape(-1)
+            pixels = np.zeros((len(files), *self._image_size, 3), np.uint8)
+            results = [
+                self._pool.submit(self._decode, file, row)
+                for file, row in zip(files, pixels, strict=True)
+            ]
+            batches.append(pixels)
+            pending.append(results)
+        errors = [[result.result() for result in results] for results in pending]
+        for texts in errors:
+            self._counter.add(texts)
+        return [
+            respond(pb_utils.Tensor(PIXELS, pixels), texts)
+            for pixels, texts in zip(batches, errors, strict=True)
+        ]
+
+    def finalize(self) -> None:
+        """Ends the threads."""
+        if self._metrics is not None:
+            self._metrics.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _decode(self, file: bytes, row: npt.NDArray[np.uint8]) -> str:
+        """Writes one image's pixels; returns its error, empty where there is none."""
+        try:
+            row[:] = load_pixels(
+                file,
+                image_size=self._image_size,
+                interpolation=self._interpolation,
+                limits=self._limits,
+            )
+        except ImageError as error:
+            return str(error)
+        return ""
+
+
+def respond(pixels: Any, errors: list[str]) -> Any:
+    """The response to one request.
+
+    Args:
+        pixels: The tensor `PIXELS`.
+        errors: `CODE: text` of each image, empty where nothing is wrong.
+
+    Returns:
+        The tensor with `MASK` and `ERROR` of as many rows.
+    """
+    mask = np.array([np.nan if error else 1.0 for error in errors], np.float32)
+    texts = np.array([error.encode() for error in errors], np.object_)
+    return pb_utils.InferenceResponse(
+        [
+            pixels,
+            pb_utils.Tensor(MASK, mask.reshape(-1, 1)),
+            pb_utils.Tensor(ERROR, texts.reshape(-1, 1)),
+        ]
+    )
+
+
+def _metrics_endpoint(counter: ImageCounter, address: str) -> Endpoint:
+    host, separator, port = address.rpartition(":")
+    if not separator or not port.isdecimal():
+        raise pb_utils.TritonModelException(
+            f"{METRICS_VARIABLE} is {address!r}, not HOST:PORT or :PORT"
+        )
+    return Endpoint(counter, host, int(port))

@@ -1,0 +1,49 @@
+"""Results in every format, to files and pipes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from tests.client.cli.conftest import COMMAND, Run
+
+from iq_client import LocalServer
+
+
+@pytest.mark.parametrize("file_format", ["json", "jsonl", "csv", "parquet"])
+def test_formats_by_the_ending_of_the_output(
+    run: Run, photos: Path, tmp_path: Path, file_format: str
+) -> None:
+    out = tmp_path / f"out.{file_format}"
+    assert run("rank", photos, "-o", out).stdout == ""
+    if file_format == "csv":
+        rows = list(csv.DictReader(out.open(newline="")))
+    elif file_format == "parquet":
+        rows = pq.read_table(out).to_pylist()
+    elif file_format == "json":
+        rows = json.loads(out.read_text())
+    else:
+        rows = [json.loads(line) for line in out.open()]
+    assert [int(row["rank"]) for row in rows] == list(range(1, 13))
+
+
+def test_parquet_to_a_pipe(run: Run, photos: Path) -> None:
+    data = run("score", photos, "--format", "parquet").stdout_bytes
+    assert pq.read_table(io.BytesIO(data)).num_rows == 12
+
+
+def test_a_reader_that_goes_away_is_no_error(stub_server: LocalServer, photos: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "score", str(photos), "--format", "jsonl", "--url", stub_server.url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert b"Traceback" not in process.stderr.read()
+    process.wait()

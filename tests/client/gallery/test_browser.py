@@ -1,0 +1,384 @@
+"""The gallery in headless Chromium, at the widths of a desktop and of a phone."""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from PIL import Image
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    FloatRect,
+    Locator,
+    Page,
+    expect,
+    sync_playwright,
+)
+
+from iq_client.gallery import write_gallery
+from iq_client.ranking import probability_better, rank
+from iq_client.results import Group, ImageError, RankedImage, Score
+
+OpenPage: TypeAlias = Callable[..., Page]
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="needs Chromium: apt-get install --no-install-recommends chromium"
+)
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+expect.set_options(timeout=300_000)  # machines may be busy; what is there is seen at once
+DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 860}}
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 390, "height": 844},
+    "has_touch": True,
+    "is_mobile": True,
+}
+HOSTILE = "<img src=x onerror=\"document.title='owned'\">\u202e'&quot;.png"
+
+
+def bell(source: str, mean: float, spread: float = 1.4, std: float | None = None) -> Score:
+    weights = [math.exp(-(((vote - mean) / spread) ** 2) / 2) for vote in range(1, 11)]
+    p = tuple(weight / sum(weights) for weight in weights)
+    mean = sum(vote * q for vote, q in enumerate(p, 1))
+    if std is None:
+        std = math.sqrt(sum((vote - mean) ** 2 * q for vote, q in enumerate(p, 1)))
+    return Score(source, mean, std, p)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[OpenPage]:
+    """Opens a gallery; the test fails on a script error, a CSP report or a request to a network."""
+    contexts: list[BrowserContext] = []
+    troubles: list[str] = []
+
+    def opened(path: Path, **options: Any) -> Page:
+        context = browser.new_context(**options)
+        context.set_default_timeout(300_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        # That the file behind a thumbnail is gone is reported, and is no trouble of the page.
+        page.on(
+            "console",
+            lambda message: (
+                troubles.append(message.text) if "ERR_FILE_NOT_FOUND" not in message.text else None
+            ),
+        )
+        page.on(
+            "request",
+            lambda request: (
+                troubles.append(request.url)
+                if not request.url.startswith(("file:", "data:"))
+                else None
+            ),
+        )
+        page.goto(Path(path).as_uri())
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
+@pytest.fixture(scope="module")
+def ranking(tmp_path_factory: pytest.TempPathFactory) -> list[RankedImage]:
+    """Twelve photos of scores 8.0, 7.5 … 2.5 and two that failed."""
+    folder = tmp_path_factory.mktemp("photos")
+    names = [HOSTILE if index == 3 else f"photo {index:02}.png" for index in range(12)]
+    rows = []
+    for index, name in enumerate(names):
+        size = (200, 300) if index % 4 == 1 else (300, 200)
+        Image.new("RGB", size, (20 * index, 90, 200 - 15 * index)).save(folder / name)
+        rows.append(RankedImage(index + 1, bell(str(folder / name), 8.0 - index / 2)))
+    for name in ("gone.jpg", "<b>bad</b>.jpg"):
+        rows.append(RankedImage(None, Score.failed(name, ImageError("NOT_FOUND", "no such <i>"))))
+    return rows
+
+
+@pytest.fixture(scope="module")
+def gallery(ranking: list[RankedImage], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "out.html"
+    write_gallery(path, ranking)
+    return path
+
+
+@pytest.fixture(scope="module")
+def grouped(ranking: list[RankedImage], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A group of three, one of two, and photos alone."""
+    scores = [row.score for row in ranking if row.score.ok]
+    parts = [scores[:3], scores[3:5], *([score] for score in scores[5:])]
+    groups = [
+        Group(tuple(RankedImage(rank, score) for rank, score in enumerate(part, 1)))
+        for part in parts
+    ]
+    path = tmp_path_factory.mktemp("page") / "out.html"
+    write_gallery(path, groups)
+    return path
+
+
+def box_of(locator: Locator) -> FloatRect:
+    """The place of an element that is seen."""
+    box = locator.bounding_box()
+    assert box is not None
+    return box
+
+
+def means(page: Page) -> list[float]:
+    return [float(text) for text in page.locator(".card .mean").all_text_contents()]
+
+
+@pytest.mark.parametrize("options", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_best_comes_first_and_the_page_fits(
+    open_page: OpenPage, gallery: Path, options: dict[str, Any], scheme: str
+) -> None:
+    page = open_page(gallery, color_scheme=scheme, **options)
+    expect(page.locator(".card")).to_have_count(12)
+    expect(page.locator(".card img").first).to_have_js_property("complete", True)
+    assert means(page) == sorted(means(page), reverse=True)
+    expect(page.locator("#summary")).to_have_text("12 photos · 2 not scored")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    light = int(re.findall(r"\d+", background)[0]) > 127
+    assert light == (scheme == "light")
+    # Every picture has the height of its row, which is what makes the rows even.
+    boxes = [box_of(card) for card in page.locator(".card").all()]
+    rows: dict[int, list[float]] = {}
+    for box in boxes:
+        rows.setdefault(round(box["y"]), []).append(box["height"])
+    assert all(max(heights) - min(heights) < 1.5 for heights in rows.values())
+
+
+def test_file_names_are_text(open_page: OpenPage, gallery: Path) -> None:
+    page = open_page(gallery, **DESKTOP)
+    assert page.title() == "Photos by quality"
+    expect(page.locator(".card").nth(3).locator(".name")).to_have_text(HOSTILE)
+    page.locator(".card").nth(3).click()
+    expect(page.locator(".pane .path")).to_contain_text("onerror")
+    assert page.title() == "Photos by quality"
+    expect(page.locator("#failures li").nth(1)).to_contain_text("<b>bad</b>.jpg")
+    expect(page.locator("#failures li").nth(1)).to_contain_text("no such <i>")
+
+
+def test_the_histogram_shows_on_hover(
+    open_page: OpenPage, gallery: Path, ranking: list[RankedImage]
+) -> None:
+    page = open_page(gallery, **DESKTOP)
+    page.locator(".card").nth(2).hover()
+    bars = page.locator(".card").nth(2).locator(".over .bars i")
+    expect(bars).to_have_count(10)
+    heights = [box_of(bar)["height"] for bar in bars.all()]
+    p = ranking[2].score.distribution
+    assert heights.index(max(heights)) == p.index(max(p))
+
+
+def test_the_histogram_shows_on_tap(open_page: OpenPage, gallery: Path) -> None:
+    page = open_page(gallery, **PHONE)
+    page.locator(".card .photo").first.tap()
+    expect(page.locator("#viewer .histogram .bars i")).to_have_count(10)
+    expect(page.locator("#viewer .histogram .bars")).to_be_visible()
+
+
+def test_filter_by_score_and_name(open_page: OpenPage, gallery: Path) -> None:
+    page = open_page(gallery, **DESKTOP)
+    page.locator("#low").fill("6")
+    assert means(page)
+    assert min(means(page)) >= 6
+    page.locator("#high").fill("7")
+    assert all(6 <= mean <= 7 for mean in means(page))
+    expect(page.locator("#between")).to_have_text("6.0 – 7.0")
+    page.locator("#low").fill("9")  # pushes the upper one along
+    expect(page.locator("#nothing")).to_be_visible()
+    page.locator("#reset").click()
+    expect(page.locator(".card")).to_have_count(12)
+    page.locator("#find").fill("PHOTO 1")
+    expect(page.locator(".card .name")).to_have_text(["photo 10.png", "photo 11.png"])
+
+
+def test_sort(open_page: OpenPage, gallery: Path) -> None:
+    page = open_page(gallery, **DESKTOP)
+    page.locator("#sort").select_option("worst")
+    assert means(page) == sorted(means(page))
+    page.locator("#sort").select_option("name")
+    names = page.locator(".card .name").all_text_contents()
+    assert names[-2:] == ["photo 10.png", "photo 11.png"]
+
+
+def test_the_best_by_the_lower_bound_come_first(open_page: OpenPage, tmp_path: Path) -> None:
+    scores = [bell("disputed.jpg", 6.0, std=3.0), bell("agreed.jpg", 5.0, std=1.0)]
+    write_gallery(tmp_path / "out.html", rank(scores, key="lower_bound"))
+    page = open_page(tmp_path / "out.html", **DESKTOP)
+    expect(page.locator(".card .name")).to_have_text(["agreed.jpg", "disputed.jpg"])
+    page.locator("#sort").select_option("worst")
+    expect(page.locator(".card .name")).to_have_text(["disputed.jpg", "agreed.jpg"])
+
+
+def test_two_photos_side_by_side(
+    open_page: OpenPage, gallery: Path, ranking: list[RankedImage]
+) -> None:
+    page = open_page(gallery, **DESKTOP)
+    for index in (6, 4):
+        page.locator(".card").nth(index).hover()
+        page.locator(".card").nth(index).locator(".pick").click()
+    page.locator("#compare").click()
+    left, right = page.locator(".pane").all()
+    assert box_of(left)["x"] < box_of(right)["x"]
+    chance = probability_better(ranking[4].score, ranking[6].score)
+    expect(page.locator("#verdict")).to_have_text(
+        f"The second is better: {round(100 * chance)} % to {100 - round(100 * chance)} %"
+    )
+    page.keyboard.press("Escape")
+    expect(page.locator("#viewer")).to_be_hidden()
+
+
+def test_two_photos_of_which_neither_is_better(open_page: OpenPage, tmp_path: Path) -> None:
+    rows = [RankedImage(rank, bell(f"{rank}.jpg", 5.0)) for rank in (1, 2)]
+    write_gallery(tmp_path / "out.html", rows)
+    page = open_page(tmp_path / "out.html", **DESKTOP)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("c")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("c")
+    page.keyboard.press("Enter")
+    expect(page.locator("#verdict")).to_have_text("Neither is better: 50 % to 50 %")
+    expect(page.locator(".pane.better")).to_have_count(0)
+
+
+def test_on_a_phone_two_photos_stand_above_each_other(open_page: OpenPage, gallery: Path) -> None:
+    page = open_page(gallery, **PHONE)
+    for index in (0, 1):
+        page.locator(".card .pick").nth(index).tap()
+    page.locator("#compare").tap()
+    first, second = (box_of(pane) for pane in page.locator(".pane").all())
+    assert first["y"] + first["height"] <= second["y"]
+    assert second["y"] + second["height"] <= 844
+
+
+def test_the_viewer_shows_the_file_itself_where_it_can(open_page: OpenPage, gallery: Path) -> None:
+    page = open_page(gallery, **DESKTOP)
+    page.locator(".card").first.click()
+    expect(page.locator(".pane img")).to_have_attribute("src", re.compile(r"^file:.*00\.png$"))
+
+
+def test_the_page_works_when_the_files_are_gone(open_page: OpenPage, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (30, 20)).save(photo)
+    write_gallery(tmp_path / "out.html", [RankedImage(1, bell(str(photo), 5.0))])
+    photo.unlink()
+    page = open_page(tmp_path / "out.html", **DESKTOP)
+    with page.expect_event("requestfailed"):
+        page.locator(".card").first.click()
+    expect(page.locator(".pane img")).to_have_attribute("src", re.compile("^data:image/webp"))
+
+
+def test_the_keyboard_alone(open_page: OpenPage, gallery: Path) -> None:
+    page = open_page(gallery, **DESKTOP)
+    focused = "document.activeElement.dataset.index"
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(focused) == "0"
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    below = int(page.evaluate(focused))
+    cards = page.locator(".card").all()
+    assert box_of(cards[below])["y"] > box_of(cards[1])["y"]
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate(focused) == "1"
+    page.keyboard.press("Enter")
+    expect(page.locator("#verdict")).to_have_text("2 of 12")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#verdict")).to_have_text("3 of 12")
+    page.keyboard.press("Escape")
+    assert page.evaluate(focused) == "2"
+    page.keyboard.press("c")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("c")
+    page.keyboard.press("Enter")
+    expect(page.locator(".pane")).to_have_count(2)
+    page.keyboard.press("Escape")
+    expect(page.locator(".pane")).to_have_count(0)
+    page.keyboard.press("/")
+    page.keyboard.type("photo 05")
+    expect(page.locator(".card")).to_have_count(1)
+    page.keyboard.press("Escape")
+    page.keyboard.press("t")
+    assert page.evaluate("document.documentElement.dataset.theme") in ("light", "dark")
+    page.keyboard.press("?")
+    expect(page.locator("#help")).to_be_visible()
+
+
+def test_opening_again_at_once_is_not_undone(open_page: OpenPage, gallery: Path) -> None:
+    page = open_page(gallery, **DESKTOP)
+    page.locator(".card").nth(1).focus()
+    page.keyboard.press("Enter")
+    # In one task of the browser: nothing that closing queues may run in between.
+    found = page.evaluate(
+        """() => {
+          document.getElementById("close").click();
+          document.activeElement.dispatchEvent(
+            new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true }));
+          return new Promise((settled) =>
+            setTimeout(() => settled(document.querySelectorAll(".pane").length), 200));
+        }"""
+    )
+    assert found == 1
+    expect(page.locator("#verdict")).to_have_text("2 of 12")
+
+
+def test_groups_are_folded_under_their_best(open_page: OpenPage, grouped: Path) -> None:
+    page = open_page(grouped, **DESKTOP)
+    expect(page.locator(".card")).to_have_count(9)
+    expect(page.locator(".fold")).to_have_text(["3 photos", "2 photos"])
+    page.locator(".fold").first.click()
+    expect(page.locator(".card")).to_have_count(11)
+    expect(page.locator(".card.member")).to_have_count(2)
+    page.locator(".fold").first.click()
+    expect(page.locator(".card")).to_have_count(9)
+    page.locator(".card").nth(1).focus()
+    page.keyboard.press("g")
+    expect(page.locator(".card")).to_have_count(10)
+    page.locator("#unfold").click()
+    expect(page.locator(".card")).to_have_count(12)
+    page.locator("#unfold").click()
+    expect(page.locator(".card")).to_have_count(9)
+    # A filter that leaves one of a group leaves nothing to unfold.
+    page.locator("#low").fill("7.8")
+    expect(page.locator(".card")).to_have_count(1)
+    expect(page.locator(".fold")).to_have_count(0)
+
+
+def test_thousands_of_photos_are_laid_out_without_their_pictures(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (30, 20)).save(photo)
+    rows = [RankedImage(rank, bell(str(photo), 9 - rank / 700)) for rank in range(1, 5001)]
+    write_gallery(tmp_path / "out.html", rows)
+    page = open_page(tmp_path / "out.html", **DESKTOP)
+    expect(page.locator(".card")).to_have_count(5000)
+    expect(page.locator(".card img").first).to_be_visible()
+    assert page.locator(".card img").count() < 200
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator(".card").last.locator("img")).to_be_visible()
+    assert page.locator(".card img").count() < 200  # those of the top were let go

@@ -1,0 +1,72 @@
+"""The core of both clients: order, reading ahead, divided batches, cancellation."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from tests.client.fakes import FakeTransport, HoldingTransport
+
+from iq_client import Call, Client, RequestFailed, Score, Source
+from iq_client.engine import chunks
+
+
+def test_leaving_early_cancels_what_is_under_way() -> None:
+    transport = HoldingTransport()
+    with Client(transport=transport, batch_size=1, in_flight=2) as client:
+        scores = client.iter_scores([b"1", *[b""] * 100])
+        assert next(scores).ok
+        scores.close()  # type: ignore[attr-defined]
+        # All workers are free again: nobody lets go of the batches that are held.
+        assert client.score_images(b"2")[0].ok
+    assert transport.batches < 10
+
+
+def test_what_a_transport_says_of_a_batch_is_said_of_its_images() -> None:
+    class Failing(FakeTransport):
+        def score(self, images: Sequence[bytes], names: Sequence[str], call: Call) -> list[Score]:
+            if b"bad" in images:
+                raise RequestFailed("INTERNAL", "it broke", divisible=True)
+            return super().score(images, names, call)
+
+    with Client(transport=Failing()) as client:
+        scores = client.score_images([b"1", b"2", b"bad", b"4"])
+    assert [score.error and str(score.error) for score in scores] == [
+        *(None, None),
+        "INTERNAL: it broke",
+        None,
+    ]
+
+
+def test_an_endless_iterable_is_read_some_batches_ahead() -> None:
+    read = itertools.count()
+    with Client(transport=FakeTransport(), batch_size=4, in_flight=2) as client:
+        scores = client.iter_scores(str(i).encode() for i in read)
+        for _ in range(10):
+            assert next(scores).ok
+        scores.close()  # type: ignore[attr-defined]
+        # Ten taken, and no more ahead than two requests in flight, two being read, one at hand.
+        assert next(read) <= 10 + 4 * 6
+
+
+def test_the_batch_size_of_the_transport_is_respected() -> None:
+    sizes: list[int] = []
+
+    class Small(FakeTransport):
+        def check(self, timeout: float | None) -> int:
+            return 5
+
+        def score(self, images: Sequence[bytes], names: Sequence[str], call: Call) -> list[Score]:
+            sizes.append(len(images))
+            return super().score(images, names, call)
+
+    with Client(transport=Small(), batch_size=1000) as client:
+        scores = client.score_images([b"x" * size for size in range(23)])
+    assert [score.mean for score in scores] == [1.0 + size % 9 for size in range(23)]
+    assert sorted(sizes) == [3, 5, 5, 5, 5]
+
+
+def test_chunks_are_neighbours() -> None:
+    given = [Source(str(index), bytes) for index in range(7)]
+    assert list(chunks(given, 3)) == [given[:3], given[3:6], given[6:]]
+    assert list(chunks([], 3)) == []

@@ -1,0 +1,54 @@
+"""Types and options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import click
+
+from iq_serving.contract import PRECISIONS
+from iq_tools.tensorrt.builders import BUILDERS
+
+FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+NEW_FILE: Final = click.Path(dir_okay=False, path_type=Path)
+NEW_FOLDER: Final = click.Path(file_okay=False, path_type=Path)
+
+REPOSITORY: Final = Path("model_repository")
+
+
+def report(line: str) -> None:
+    """Shows a line of progress, apart from the results."""
+    click.echo(line, err=True)
+
+
+def precision_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds `--precision` and `--calibration`, the fields of `CpuPrecision`."""
+    from iq_tools.repository import CpuPrecision
+
+    precision = click.option(
+        "--precision",
+        type=click.Choice(list(PRECISIONS)),
+        default=CpuPrecision().name,
+        show_default=True,
+        help="Of the tower on a CPU, in the configuration `embedded`.",
+    )
+    calibration = click.option(
+        "--calibration",
+        type=FOLDER,
+        help="Real photos, of which int8 takes its scales and holds out half to compare with f32.",
+    )
+    return precision(calibration(command))
+
+
+builder_option = click.option(
+    "--builder",
+    type=click.Choice(BUILDERS),
+    help="Way to TensorRT; default: the first that is there.",
+)
+
+perf_analyzer_option = click.option(
+    "--perf-analyzer", type=NEW_FILE, help="NVIDIA's program; default: on the PATH."
+)

@@ -1,0 +1,31 @@
+"""`iq-tools repository`: an ONNX graph into a model repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from iq_tools.cli.options import FILE, NEW_FOLDER, REPOSITORY, precision_options, report
+
+
+@click.command()
+@click.option("--onnx", "onnx_file", type=FILE, required=True, help="The tower's graph.")
+@click.option("--output", type=NEW_FOLDER, default=REPOSITORY, show_default=True)
+@precision_options
+def repository(
+    onnx_file: Path,
+    output: Path,
+    precision: str,
+    calibration: Path | None,
+) -> None:
+    """Lay a tower into a Triton model repository."""
+    from iq_tools.repository import CpuPrecision, write_repository
+
+    for path in write_repository(
+        onnx_file,
+        output,
+        precision=CpuPrecision(precision, calibration),
+        report=report,
+    ):
+        click.echo(output / path)

@@ -1,0 +1,85 @@
+"""The place of a plan in a model repository, where the configuration `tensorrt` looks for it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from iq_serving.contract import PLAN_FILE, PREPROCESS_MODEL, TOWER_MODEL, VERSION
+from iq_tools.tensorrt.plan import GRAPH_SUM, REPORT_SUFFIX
+
+# Triton's `--model-config-name`: it takes `configs/tensorrt.pbtxt` of every model that has one.
+CONFIG_NAME: Final = "tensorrt"
+
+# Weights are linked, everything else is small enough to copy.
+_LINKED: Final = frozenset({".onnx", ".plan"})
+
+
+def plan_path(repository: Path) -> Path:
+    """The plan's file in a model repository; its report lies beside it."""
+    return repository / TOWER_MODEL / VERSION / PLAN_FILE
+
+
+def gpu_preprocessing(repository: Path) -> Path:
+    """The configuration that decodes on the GPU; without it Triton takes the default one."""
+    return repository / PREPROCESS_MODEL / "configs" / f"{CONFIG_NAME}.pbtxt"
+
+
+def drop_plan_of_another(repository: Path, onnx_sha256: str) -> bool:
+    """Removes a plan that another graph was built into, or of which nothing is known.
+
+    Args:
+        repository: The model repository.
+        onnx_sha256: Sum of the graph that is to be served.
+
+    Returns:
+        Whether there was one.
+    """
+    plan = plan_path(repository)
+    if not plan.exists():
+        return False
+    report = plan.with_suffix(REPORT_SUFFIX)
+    if report.exists() and json.loads(report.read_text()).get(GRAPH_SUM) == onnx_sha256:
+        return False
+    plan.unlink()
+    report.unlink(missing_ok=True)
+    return True
+
+
+def lay_out(repository: Path, plan: Path, work: Path, *, decode_on_gpu: bool) -> Path:
+    """Copies a model repository and links a plan into the copy.
+
+    Args:
+        repository: The given one, left unchanged.
+        plan: The plan's file.
+        work: Where to make it; its own folder in there is made anew.
+        decode_on_gpu: Whether the configuration `tensorrt` decodes there, or the host does.
+
+    Returns:
+        The folder to serve.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    served = Path(tempfile.mkdtemp(prefix="models-", dir=work))
+
+    def place(source: str, target: str) -> None:
+        if Path(source).suffix in _LINKED:
+            Path(target).symlink_to(Path(source).resolve())
+        else:
+            shutil.copyfile(source, target)
+
+    shutil.copytree(
+        repository,
+        served,
+        copy_function=place,
+        dirs_exist_ok=True,
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    target = plan_path(served)
+    target.unlink(missing_ok=True)
+    target.symlink_to(plan.resolve())
+    if not decode_on_gpu:
+        gpu_preprocessing(served).unlink(missing_ok=True)
+    return served

@@ -1,0 +1,1 @@
+"""Published weights: their names, and their download into the cache folder."""
