@@ -77,6 +77,8 @@ def _embedded(photo: Path) -> bytes:
     """The XMP packet in a photo; empty where it has none, or is no photo that can be opened."""
     try:
         with Image.open(photo) as image:
+            if image.format == "PNG":
+                image.load()  # its text may stand behind its pixels
             packet = image.info.get("xmp", b"")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return b""  # the inspection of the photos reports it

@@ -60,6 +60,7 @@ class TrainConfig:
         headless: Whether `weights` holds a backbone without the head of NIMA.
         freeze_through: The last frozen layer of the second phase or the number of frozen layers
             (`618`), empty for the tower's default, `0` for none.
+        dropout: Share of the pooled features dropped in training, -1 for the tower's own.
         accumulate: Steps whose gradients are averaged into one update.
         average: Momentum of the average of weights over the steps that is judged and written in
             place of the last step's weights (Polyak & Juditsky 1992), 0 for none.
@@ -87,6 +88,7 @@ class TrainConfig:
     body: Stage
     headless: bool = False
     freeze_through: str = ""
+    dropout: float = -1.0
     accumulate: int = 1
     average: float = 0.0
     mirror: bool = False
@@ -121,6 +123,8 @@ def checked(config: TrainConfig) -> Tower:
         raise ConfigError(f"sets need a name each, and at least one set: {names}")
     for each in config.sets:
         _check_set(each)
+    if not (config.dropout == -1 or 0 <= config.dropout < 1):
+        raise ConfigError("dropout must be in 0…1, 1 excluded, or -1 for the tower's own")
     if config.accumulate < 1:
         raise ConfigError("accumulate must be at least 1")
     if not 0 <= config.average < 1:

@@ -104,7 +104,8 @@ def train(config: TrainConfig, *, resume: bool = False, console: Console | None 
             write_record(WeightFile(config.output / name, config.tower, config.interpolation, size))
     keras.utils.set_random_seed(config.seed)
     with precision(config.precision), replicas.strategy.scope():
-        model = build_tower(tower, image_size=size)
+        dropout = None if config.dropout == -1 else config.dropout
+        model = build_tower(tower, image_size=size, dropout=dropout)
     position = read_position(state) if state.exists() else Position(PHASES[0])
     if replicas.chief_value(position.epoch) != position.epoch:
         raise ConfigError(f"{state} is not the chief's: give all workers the same output folder")
