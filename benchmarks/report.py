@@ -1,4 +1,4 @@
-"""Runs every benchmark and puts its tables into docs/results/performance.md, between the marks there.
+"""Runs every benchmark; puts its tables into docs/results/performance.md, between the marks.
 
     python benchmarks/report.py --photos DIR [--large DIR] [--perf-analyzer FILE] [--only NAME…]
 
