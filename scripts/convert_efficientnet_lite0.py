@@ -7,7 +7,7 @@
 #     "siamese-nima",
 # ]
 # [tool.uv.sources]
-# siamese-nima = { path = "." }
+# siamese-nima = { path = "../training" }
 # ///
 """Converts EfficientNet-Lite0's published ImageNet weights from PyTorch to this package's layout.
 
