@@ -43,7 +43,7 @@ repository: install ## renew model_repository/ around its graph
 
 # Photos of one and of twelve megapixels, and NVIDIA's program where it is not on the PATH:
 # make bench PHOTOS=DIR LARGE=DIR PERF_ANALYZER=FILE
-bench: install ## measure and rewrite the tables of docs/performance.md (half an hour)
+bench: install ## measure and rewrite the tables of docs/results/performance.md (half an hour)
 	$(BIN)/python benchmarks/report.py $(if $(PHOTOS),--photos $(PHOTOS)) \
 		$(if $(LARGE),--large $(LARGE)) $(if $(PERF_ANALYZER),--perf-analyzer $(PERF_ANALYZER))
 

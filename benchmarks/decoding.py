@@ -15,9 +15,11 @@ import statistics
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from measure import in_turns, machine, ratio, table, versions
 from PIL import Image
 from serving import REPOSITORY, chosen_paths
@@ -29,6 +31,8 @@ from iq_tools.graph.runner import OnnxTower
 
 PHOTOS = 24
 FULL, REDUCED, ENTROPY = "in full", "reduced, as served", "entropy code alone (scale 1/8)"
+
+Pixels = npt.NDArray[np.uint8]
 
 
 def at_size(path: str, megapixels: float) -> bytes | None:
@@ -45,7 +49,7 @@ def at_size(path: str, megapixels: float) -> bytes | None:
     return buffer.getvalue()
 
 
-def in_full(data: bytes, size: tuple[int, int]) -> np.ndarray:
+def in_full(data: bytes, size: tuple[int, int]) -> Pixels:
     """Pixels of the whole picture, brought to the tower's size."""
     image = Image.open(io.BytesIO(data))
     return np.asarray(image.convert("RGB").resize(size[::-1], Image.Resampling.BILINEAR))
@@ -56,6 +60,12 @@ def entropy_alone(data: bytes) -> None:
     image = Image.open(io.BytesIO(data))
     image.draft(None, (1, 1))
     image.load()
+
+
+def decode_all(way: Callable[[bytes], object], files: Sequence[bytes]) -> None:
+    """One way's turn."""
+    for data in files:
+        way(data)
 
 
 def scale_of(data: bytes, size: tuple[int, int]) -> str:
@@ -74,7 +84,7 @@ def measure(paths: Sequence[str], *, megapixels: Sequence[float], rounds: int) -
     size = Tower.read(origin).image_size
     tower = OnnxTower(folder / VERSION / ONNX_FILE, threads=1)
 
-    def means(pixels: Sequence[np.ndarray]) -> np.ndarray:
+    def means(pixels: Sequence[Pixels]) -> npt.NDArray[np.float32]:
         return np.concatenate([tower.score(one[np.newaxis])[MEAN][:, 0] for one in pixels])
 
     rows, notes = [], []
@@ -90,10 +100,7 @@ def measure(paths: Sequence[str], *, megapixels: Sequence[float], rounds: int) -
             ENTROPY: entropy_alone,
         }
         results = in_turns(
-            {
-                name: (lambda way=way, files=files: [way(data) for data in files], len(files))
-                for name, way in ways.items()
-            },
+            {name: (partial(decode_all, way, files), len(files)) for name, way in ways.items()},
             rounds,
         )
         for name, result in results.items():

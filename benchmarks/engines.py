@@ -15,8 +15,10 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
 from measure import in_turns, machine, ratio, table, versions
 
@@ -27,6 +29,7 @@ TOWER = "inception_resnet_v2"
 PACKAGES = ("tensorflow-cpu", "keras", "onnxruntime", "openvino")
 TENSORFLOW = "TensorFlow, Keras' predict, f32"
 Run = Callable[[], object]
+Feed = dict[str, npt.NDArray[Any]]
 
 
 def convert(folder: Path) -> Path:
@@ -42,7 +45,7 @@ def convert(folder: Path) -> Path:
     return folder / "repository" / TOWER_MODEL / VERSION / ONNX_FILE
 
 
-def tensorflow_run(pixels: np.ndarray) -> Run:
+def tensorflow_run(pixels: npt.NDArray[np.uint8]) -> Run:
     """Keras' `predict` as the seed calls it, for a whole batch."""
     import keras
 
@@ -53,7 +56,7 @@ def tensorflow_run(pixels: np.ndarray) -> Run:
     return lambda: model.predict(normalised, batch_size=len(pixels), verbose=0)
 
 
-def onnxruntime_run(graph: Path, feed: dict[str, np.ndarray]) -> Run:
+def onnxruntime_run(graph: Path, feed: Feed) -> Run:
     """ONNX Runtime on all cores."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = usable_cores()
@@ -61,7 +64,7 @@ def onnxruntime_run(graph: Path, feed: dict[str, np.ndarray]) -> Run:
     return lambda: session.run(None, feed)
 
 
-def openvino_run(graph: Path, feed: dict[str, np.ndarray], precision: str) -> Run:
+def openvino_run(graph: Path, feed: Feed, precision: str) -> Run:
     """OpenVINO on all cores, in a precision that is stated."""
     import openvino
 
@@ -84,7 +87,7 @@ def measure(graph: Path, *, rounds: int, batches: tuple[int, ...] = (1, 8)) -> s
     for batch in batches:
         random = np.random.default_rng(0)
         pixels = random.integers(0, 256, (batch, 224, 224, 3), dtype=np.uint8)
-        feed = {PIXELS: pixels, MASK: np.ones((batch, 1), np.float32)}
+        feed: Feed = {PIXELS: pixels, MASK: np.ones((batch, 1), np.float32)}
         runs = {
             TENSORFLOW: tensorflow_run(pixels),
             "ONNX Runtime, f32": onnxruntime_run(graph, feed),

@@ -1,4 +1,4 @@
-"""Runs every benchmark and puts its tables into docs/performance.md, between the marks there.
+"""Runs every benchmark; puts its tables into docs/results/performance.md, between the marks.
 
     python benchmarks/report.py --photos DIR [--large DIR] [--perf-analyzer FILE] [--only NAME…]
 
@@ -22,7 +22,7 @@ from measure import machine, versions
 from iq_client import LocalServer
 
 HERE: Final = Path(__file__).parent
-DOCUMENT: Final = HERE.parent / "docs" / "performance.md"
+DOCUMENT: Final = HERE.parent / "docs" / "results" / "performance.md"
 REPOSITORY: Final = HERE.parent / "model_repository"
 PACKAGES: Final = (
     "pillow", "numpy", "onnxruntime", "openvino", "tensorflow-cpu", "keras", "nvidia-pytriton",

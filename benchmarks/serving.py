@@ -19,10 +19,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
 from measure import in_turns, machine, ratio, table, versions
 
@@ -36,6 +38,8 @@ REPOSITORY = Path(__file__).parent.parent / "model_repository"
 PACKAGES = ("pillow", "onnxruntime", "nvidia-pytriton", "tritonclient", "tensorflow-cpu", "keras")
 SERVED, SEED = "served", "seed"
 RAW = "raw"
+
+Pixels = npt.NDArray[np.uint8]
 
 
 class Raw:
@@ -51,7 +55,7 @@ class Raw:
             str(folder / VERSION / ONNX_FILE), options, providers=["CPUExecutionProvider"]
         )
 
-    def decode(self, path: str) -> np.ndarray:
+    def decode(self, path: str) -> Pixels:
         """Pixels of a file, uint8 [H,W,3]."""
         return load_pixels(
             Path(path).read_bytes(),
@@ -59,7 +63,7 @@ class Raw:
             interpolation=self._tower.interpolation,
         )
 
-    def score(self, pixels: Sequence[np.ndarray]) -> None:
+    def score(self, pixels: Sequence[Pixels]) -> None:
         """Runs the engine on a batch."""
         mask = np.ones((len(pixels), 1), np.float32)
         self._session.run(None, {PIXELS: np.stack(pixels), MASK: mask})
@@ -110,7 +114,7 @@ def measure(paths: Sequence[str], *, rounds: int, seed_count: int) -> str:
     alone, shared = Raw(REPOSITORY, 1), Raw(REPOSITORY, cores)
     contenders: dict[str, tuple[Callable[[], object], int]] = {
         f"{RAW}: {cores} workers, batches of {batch}": (
-            lambda batch=batch: alone.together(paths, batch, cores),
+            partial(alone.together, paths, batch, cores),
             len(paths),
         )
         for batch in (1, 4)

@@ -1,6 +1,6 @@
-"""Writes the reference part of docs/cli.md from the commands themselves.
+"""Writes the reference part of docs/reference/cli.md from the commands themselves.
 
-    python scripts/cli_reference.py docs/cli.md
+    python scripts/cli_reference.py docs/reference/cli.md
 
 The part of that file above the marker is kept.
 """

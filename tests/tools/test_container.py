@@ -105,9 +105,8 @@ def test_the_image_has_the_packages_of_the_gpu() -> None:
 
 
 def test_the_page_names_the_packages_of_the_gpu() -> None:
-    (command,) = re.findall(
-        r"^pip install (.*?)^```", (ROOT / "docs/gpu.md").read_text(), re.DOTALL | re.MULTILINE
-    )
+    page = (ROOT / "docs" / "guides" / "gpu.md").read_text()
+    (command,) = re.findall(r"^pip install (.*?)^```", page, re.DOTALL | re.MULTILINE)
     words = shlex.split(command.replace("\\\n", " "))
     assert words[words.index("pillow") + 1 :] == list(GPU_PACKAGES)
 

@@ -1,4 +1,4 @@
-"""The examples of docs/api-training.md run as they stand, on a tower that is quick."""
+"""The examples of docs/reference/api-training.md run as they stand, on a tower that is quick."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from iq_serving.contract import weights_folder
 from siamese_nima.towers.registry import TOWERS, Tower, build_tower
 from siamese_nima.towers.weights import save_weights
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "api-training.md"
+PAGE = Path(__file__).parent.parent.parent / "docs" / "reference" / "api-training.md"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
 
 

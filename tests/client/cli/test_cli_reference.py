@@ -1,4 +1,4 @@
-"""The reference part of docs/cli.md, and the examples above it."""
+"""The reference part of docs/reference/cli.md, and the examples above it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from iq_client import LocalServer
 from iq_client.cli import cli
 
 ROOT = Path(__file__).parents[3]
-PAGE = ROOT / "docs" / "cli.md"
+PAGE = ROOT / "docs" / "reference" / "cli.md"
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def generator() -> ModuleType:
 def test_the_reference_is_current(generator: ModuleType) -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert generator.with_reference(page) == page, (
-        "run: python scripts/cli_reference.py docs/cli.md"
+        "run: python scripts/cli_reference.py docs/reference/cli.md"
     )
 
 

@@ -19,7 +19,7 @@ def compile_frozen(model: keras.Model) -> Runner:
     """Makes a model ready to be run, and only run.
 
     On TensorFlow without a GPU it is ONNX Runtime that runs it, two to four times as fast there
-    (`training/benchmarks/frozen.py`); elsewhere Keras does.
+    (`benchmarks/training/frozen.py`); elsewhere Keras does.
 
     Args:
         model: One input [N,H,W,3]; its weights are taken as they are now.

@@ -1,6 +1,6 @@
 """Published weights: their names, where they are, and the user's cache folder of them.
 
-Other programs find them there by name; docs/weights.md describes the folder.
+Other programs find them there by name; docs/reference/weights.md describes the folder.
 """
 
 from __future__ import annotations

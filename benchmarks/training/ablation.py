@@ -1,6 +1,6 @@
 """Which loss tunes a NIMA tower best: contrastive, signed, or signed with the votes' EMD.
 
-    python training/ablation.py PHOTOS… --weights weights_mobilenet_aesthetic_0.07.hdf5 -o OUTPUT
+    python benchmarks/training/ablation.py PHOTOS… --weights FILE -o OUTPUT
 
 Everything but the loss is the same: the start, the photos, the pairs, the number of steps, and the
 seeds over which the numbers are averaged. Each photo comes as it is and under distortions of every
@@ -44,11 +44,12 @@ from siamese_nima.evaluate.metrics import (
 )
 from siamese_nima.towers.registry import build_tower, get_tower
 from siamese_nima.towers.weights import load_weights
-from siamese_nima.train.batches import LabelledSet
+from siamese_nima.train.batches import label
 from siamese_nima.train.checkpoint import read_position
+from siamese_nima.train.config import SetConfig, TrainConfig
 from siamese_nima.train.feeds import pixel_learner
 from siamese_nima.train.objective import LossWeights
-from siamese_nima.train.run import LAST_FILE, STATE_FILE, TrainConfig, train
+from siamese_nima.train.run import LAST_FILE, STATE_FILE, train
 
 Floats = npt.NDArray[np.floating[Any]]
 Indices = npt.NDArray[np.int64]
@@ -96,16 +97,16 @@ def main() -> None:
     for name, loss in LOSSES.items():
         predictions[name] = []
         for seed in range(options.seeds):
+            learnt = SetConfig(
+                "learnt", _data(options.output / "learn"), loss, pairing="all", held_out=held_out
+            )
             config = TrainConfig(
                 tower=TOWER,
                 weights=str(options.weights),
-                data=_data(options.output / "learn"),
-                held_out=held_out,
                 output=options.output / f"{name.replace(' + ', '_').lower()}_{seed}",
-                loss=loss,
+                sets=(learnt,),
                 head=Stage(epochs=1, learning_rate=1e-3),
                 body=Stage(epochs=options.epochs, learning_rate=3e-4),
-                pairing="all",
                 interpolation=INTERPOLATION,
                 patience=options.epochs,
                 seed=seed,
@@ -202,7 +203,8 @@ class Judged:
 
     def __init__(self, config: DataConfig) -> None:
         """Reads and decodes them."""
-        self._labels = LabelledSet(inspect(config).samples)
+        judged = SetConfig("judged", config, LossWeights())
+        self._labels = label([(judged, inspect(config).samples)])
         samples = self._labels.samples
         size = get_tower(TOWER).image_size
         self._pixels = np.stack(

@@ -1,6 +1,6 @@
 """An epoch with the frozen part computed in every step, and with its features kept on disk.
 
-    python training/benchmarks/cached_features.py PHOTOS [--tower inception_resnet_v2] …
+    python benchmarks/training/cached_features.py PHOTOS [--tower inception_resnet_v2] …
 
 PHOTOS is a folder; so many of its photos, each under every distortion, are an epoch. Both ways are
 run one after the other in one process from the same random weights, for some epochs each; the
@@ -19,7 +19,7 @@ from pathlib import Path
 from siamese_nima.config import Stage
 from siamese_nima.data import DataConfig
 from siamese_nima.data.photos import find_photos
-from siamese_nima.train.config import TrainConfig
+from siamese_nima.train.config import SetConfig, TrainConfig
 from siamese_nima.train.objective import LossWeights
 from siamese_nima.train.run import train
 
@@ -44,18 +44,21 @@ def main() -> None:
             (folder / side).mkdir()
             for photo in chosen:
                 (folder / side / photo.name).symlink_to(photo.resolve())
+        ladders = SetConfig(
+            "ladders",
+            DataConfig("distortions", folder / "learn"),
+            LossWeights(logistic=1.0),
+            batch_size=options.batch_size,
+            held_out=DataConfig("distortions", folder / "judge"),
+        )
         config = TrainConfig(
             tower=options.tower,
             weights="random",
-            data=DataConfig("distortions", folder / "learn"),
-            held_out=DataConfig("distortions", folder / "judge"),
             output=folder / "plain",
-            loss=LossWeights(logistic=1.0),
+            sets=(ladders,),
             head=Stage(epochs=0, learning_rate=1e-3),
             body=Stage(epochs=options.epochs, learning_rate=1e-4),
             freeze_through=options.freeze_through,
-            pairing="all",
-            batch_size=options.batch_size,
             patience=options.epochs,
         )
         medians = {}

@@ -7,11 +7,11 @@
 #     "siamese-nima",
 # ]
 # [tool.uv.sources]
-# siamese-nima = { path = "." }
+# siamese-nima = { path = "../training" }
 # ///
 """Converts EfficientNet-Lite0's published ImageNet weights from PyTorch to this package's layout.
 
-    uv run --script training/convert_efficientnet_lite0.py OUTPUT.h5
+    uv run --script scripts/convert_efficientnet_lite0.py OUTPUT.h5
 
 Writes the backbone without its classifier, after the converted network gave the same 1,000 logits
 as the PyTorch one to 1e-4 on random pictures. PyTorch is needed here and nowhere else.

@@ -1,6 +1,6 @@
 """Images a second of the input pipeline alone, of the step alone, and of both together.
 
-    python training/benchmarks/input_pipeline.py PHOTOS [--tower mobilenet] [--form plain] …
+    python benchmarks/training/input_pipeline.py PHOTOS [--tower mobilenet] [--form plain] …
 
 The step is fed by the pipeline. It should not wait for it: its waiting is printed as a share of the
 time. On the processor both need the same cores, and can together come to no more than
@@ -29,9 +29,11 @@ from siamese_nima.data import DataConfig, Sample, inspect
 from siamese_nima.data.photos import find_photos
 from siamese_nima.towers.freezing import freeze, frozen_depth
 from siamese_nima.towers.registry import build_tower, get_tower
-from siamese_nima.train.batches import LabelledSet
+from siamese_nima.train.batches import label
+from siamese_nima.train.config import SetConfig
+from siamese_nima.train.draws import whole
 from siamese_nima.train.feeds import pixel_feed, pixel_learner
-from siamese_nima.train.objective import LossWeights
+from siamese_nima.train.objective import LossWeights, Objective
 from siamese_nima.train.replicas import open_replicas
 from siamese_nima.train.schedule import adamw
 from siamese_nima.train.step import build_step
@@ -53,7 +55,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=0)
     options = parser.parse_args()
-    labelled = LabelledSet(_samples(options))
+    folder = DataConfig("distortions", options.photos)
+    photos = SetConfig("photos", folder, LossWeights(logistic=1.0))
+    labelled = label([(photos, _samples(options))])
     tower = get_tower(options.tower)
     model = build_tower(tower)
     freeze(model, frozen_depth(model, tower.freeze_through))
@@ -65,12 +69,10 @@ def main() -> None:
         learner.prepare,
         learner.inputs,
         optimizer,
-        LossWeights(logistic=1.0),
-        "all",
+        [Objective(photos.name, photos.loss, photos.pairing)],
         open_replicas("none"),
     )
-    rows = np.arange(options.images)
-    mirrored = np.zeros(len(rows), np.bool_)
+    draw = whole(np.arange(options.images))
 
     def drain(made: Feeding) -> float:
         for _ in made():
@@ -80,10 +82,9 @@ def main() -> None:
     def learn(made: Feeding) -> float:
         """Trains one epoch; returns for how many seconds the step had no batch."""
         waited, ready = 0.0, time.monotonic()
-        for batch_rows, pixels in made():
+        for rows, pixels in made():
             waited += time.monotonic() - ready
-            batch = labelled.batch(batch_rows.numpy())
-            float(step(pixels, batch.score, batch.bucket, batch.group, batch.votes)["loss"])
+            float(step(pixels, labelled.batch(rows.numpy()))["loss"])
             ready = time.monotonic()
         return waited
 
@@ -95,7 +96,7 @@ def main() -> None:
             workers=options.workers,
             cache_mib=cache_mib,
         )
-        return lambda: made(rows, mirrored, options.batch_size)
+        return lambda: made(draw, options.batch_size)
 
     decoding, keeping = feed(0), feed(4096)
     in_memory = list(keeping())
@@ -105,7 +106,7 @@ def main() -> None:
         measured[f"pipeline alone, {epoch}"] = partial(drain, made)
         measured[f"both, {epoch}"] = partial(learn, made)
     rounds = [
-        {name: _measured(run, len(rows)) for name, run in measured.items()}
+        {name: _measured(run, options.images) for name, run in measured.items()}
         for _ in range(options.rounds)
     ]
     for name in measured:

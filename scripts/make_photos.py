@@ -1,7 +1,7 @@
 """Makes `examples/photos/` from the photos of Debian's package lomiri-wallpapers-16.04.
 
     apt-get download lomiri-wallpapers-16.04 && dpkg -x lomiri-wallpapers-16.04_*.deb wallpapers
-    python examples/make_photos.py wallpapers/usr/share/backgrounds
+    python scripts/make_photos.py wallpapers/usr/share/backgrounds
 
 Each photo is scaled down to `LONG_SIDE`; some get a twin that is blurred, noisy, over-compressed,
 too dark or too bright, so that a ranking shows at a glance whether it makes sense.
@@ -20,7 +20,7 @@ from PIL import Image, ImageFilter
 
 LONG_SIDE: Final = 1280
 QUALITY: Final = 88
-PHOTOS: Final = Path(__file__).parent / "photos"
+PHOTOS: Final = Path(__file__).parents[1] / "examples" / "photos"
 
 Degrade = Callable[[Image.Image], Image.Image]
 

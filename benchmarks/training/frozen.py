@@ -1,6 +1,6 @@
 """A model whose weights no longer change: run by Keras, and by what `compile_frozen` makes of it.
 
-    python training/benchmarks/frozen.py [--tower mobilenet] [--batch-size 64] [--rounds 5]
+    python benchmarks/training/frozen.py [--tower mobilenet] [--batch-size 64] [--rounds 5]
 
 Both run the same random pixels in turns in one process, so that what else the machine does falls
 on both.
