@@ -28,7 +28,7 @@ from scipy.optimize import brentq
 
 from iq_serving.contract import VOTES
 from iq_serving.preprocessing import load_pixels
-from siamese_nima.config import Stage
+from siamese_nima.config import PhaseConfig
 from siamese_nima.data import DataConfig, inspect
 from siamese_nima.data.decoding import decode
 from siamese_nima.data.distortions import DISTORTIONS, LEVELS, distort, working_picture
@@ -49,7 +49,8 @@ from siamese_nima.train.checkpoint import read_position
 from siamese_nima.train.config import SetConfig, TrainConfig
 from siamese_nima.train.feeds import pixel_learner
 from siamese_nima.train.objective import LossWeights
-from siamese_nima.train.run import LAST_FILE, STATE_FILE, train
+from siamese_nima.train.epoch import LAST_FILE, STATE_FILE
+from siamese_nima.train.run import train
 
 Floats = npt.NDArray[np.floating[Any]]
 Indices = npt.NDArray[np.int64]
@@ -105,8 +106,8 @@ def main() -> None:
                 weights=str(options.weights),
                 output=options.output / f"{name.replace(' + ', '_').lower()}_{seed}",
                 sets=(learnt,),
-                head=Stage(epochs=1, learning_rate=1e-3),
-                body=Stage(epochs=options.epochs, learning_rate=3e-4),
+                head=PhaseConfig(epochs=1, learning_rate=1e-3),
+                body=PhaseConfig(epochs=options.epochs, learning_rate=3e-4),
                 interpolation=INTERPOLATION,
                 patience=options.epochs,
                 seed=seed,

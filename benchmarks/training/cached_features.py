@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from siamese_nima.config import Stage
+from siamese_nima.config import PhaseConfig
 from siamese_nima.data import DataConfig
 from siamese_nima.data.photos import find_photos
 from siamese_nima.train.config import SetConfig, TrainConfig
@@ -56,8 +56,8 @@ def main() -> None:
             weights="random",
             output=folder / "plain",
             sets=(ladders,),
-            head=Stage(epochs=0, learning_rate=1e-3),
-            body=Stage(epochs=options.epochs, learning_rate=1e-4),
+            head=PhaseConfig(epochs=0, learning_rate=1e-3),
+            body=PhaseConfig(epochs=options.epochs, learning_rate=1e-4),
             freeze_through=options.freeze_through,
             patience=options.epochs,
         )

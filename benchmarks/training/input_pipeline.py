@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from siamese_nima.config import Stage
+from siamese_nima.config import PhaseConfig
 from siamese_nima.data import DataConfig, Sample, inspect
 from siamese_nima.data.photos import find_photos
 from siamese_nima.towers.freezing import freeze, frozen_depth
@@ -62,7 +62,7 @@ def main() -> None:
     model = build_tower(tower)
     freeze(model, frozen_depth(model, tower.freeze_through))
     learner = pixel_learner(tower, model)
-    optimizer = adamw(Stage(epochs=1, learning_rate=1e-4), 10**6)
+    optimizer = adamw(PhaseConfig(epochs=1, learning_rate=1e-4), 10**6)
     optimizer.build(model.trainable_variables)
     step = build_step(
         model,

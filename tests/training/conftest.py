@@ -14,7 +14,7 @@ import pytest
 from keras import layers
 from PIL import Image
 
-from siamese_nima.config import Stage
+from siamese_nima.config import PhaseConfig
 from siamese_nima.data import DataConfig
 from siamese_nima.towers.registry import TOWERS, Tower
 from siamese_nima.train.config import SetConfig, TrainConfig
@@ -80,8 +80,8 @@ def make(
             weights="random",
             output=labelled / output,
             sets=(dataclasses.replace(photos, **of_set),),  # type: ignore[arg-type]
-            head=Stage(epochs=1, learning_rate=1e-2),
-            body=Stage(epochs=2, learning_rate=1e-3),
+            head=PhaseConfig(epochs=1, learning_rate=1e-2),
+            body=PhaseConfig(epochs=2, learning_rate=1e-3),
             freeze_through="low_relu",
             image_size=16,
             seed=1,

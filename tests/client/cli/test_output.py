@@ -22,13 +22,13 @@ def test_formats_by_the_ending_of_the_output(
     out = tmp_path / f"out.{file_format}"
     assert run("rank", photos, "-o", out).stdout == ""
     if file_format == "csv":
-        rows = list(csv.DictReader(out.open(newline="")))
+        rows = list(csv.DictReader(io.StringIO(out.read_text(), newline="")))
     elif file_format == "parquet":
         rows = pq.read_table(out).to_pylist()
     elif file_format == "json":
         rows = json.loads(out.read_text())
     else:
-        rows = [json.loads(line) for line in out.open()]
+        rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [int(row["rank"]) for row in rows] == list(range(1, 13))
 
 
@@ -38,12 +38,11 @@ def test_parquet_to_a_pipe(run: Run, photos: Path) -> None:
 
 
 def test_a_reader_that_goes_away_is_no_error(stub_server: LocalServer, photos: Path) -> None:
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*COMMAND, "score", str(photos), "--format", "jsonl", "--url", stub_server.url],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-    )
-    assert process.stdout is not None and process.stderr is not None
-    process.stdout.close()
-    assert b"Traceback" not in process.stderr.read()
-    process.wait()
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert b"Traceback" not in process.stderr.read()

@@ -53,6 +53,7 @@ def serving(
         process.terminate()
         process.wait()
         rest.join()
+        process.stderr.close()
 
 
 def address(lines: list[str]) -> str:

@@ -128,8 +128,8 @@ def shared_memory() -> set[str]:
 def test_ends_when_its_parent_is_killed(stub_repository: Path, number: signal.Signals) -> None:
     before = shared_memory()
     script, processes, _ = start_script(stub_repository, "time.sleep(600)")
-    script.send_signal(number)
-    script.wait()
+    with script:
+        script.send_signal(number)
     wait_until_gone(processes)
     assert shared_memory() <= before
 
@@ -151,9 +151,10 @@ def test_outlives_the_thread_that_started_it(stub_repository: Path) -> None:
 
 def test_ends_with_an_interpreter_that_forgets_it(stub_repository: Path) -> None:
     script, processes, log = start_script(stub_repository, "sys.stdin.readline()")
-    assert script.stdin is not None
-    script.stdin.close()
-    assert script.wait() == 0
+    with script:
+        assert script.stdin is not None
+        script.stdin.close()
+    assert script.returncode == 0
     wait_until_gone(processes)
     assert not log.exists()
 

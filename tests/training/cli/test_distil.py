@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from siamese_nima.config import RunConfig, Stage, to_toml
+from siamese_nima.config import PhaseConfig, RunConfig, to_toml
 from siamese_nima.features import FeatureSet
 from siamese_nima.towers.parts import tower_part
 from siamese_nima.towers.registry import TOWERS, Tower, build_tower
@@ -23,7 +23,7 @@ def config(labelled: Path, tiny: Tower, monkeypatch: pytest.MonkeyPatch) -> Path
     model = build_tower(tiny)
     save_weights(model, labelled / "teacher.h5")
     save_weights(tower_part(model, through="pool"), labelled / "backbone.h5")
-    stage = Stage(epochs=1, learning_rate=1e-3)
+    stage = PhaseConfig(epochs=1, learning_rate=1e-3)
     run = RunConfig(
         "tiny", labelled / "backbone.h5", "tiny", labelled / "teacher.h5", (labelled / "photos",),
         labelled / "run", stage, stage, freeze_through="low_relu",

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from siamese_nima.config import Stage
+from siamese_nima.config import PhaseConfig
 from siamese_nima.data import DataConfig, inspect
 from siamese_nima.data.decoding import decode
 from siamese_nima.errors import ConfigError
@@ -52,7 +52,7 @@ def kept(folder: Path) -> dict[str, int]:
 
 
 def test_a_run_ends_alike_and_the_next_finds_the_features(make: Make, labelled: Path) -> None:
-    plain = make("plain", body=Stage(epochs=1, learning_rate=1e-3))
+    plain = make("plain", body=PhaseConfig(epochs=1, learning_rate=1e-3))
     cached = dataclasses.replace(
         plain, output=labelled / "cached", cache_features=True, features=labelled / "kept"
     )

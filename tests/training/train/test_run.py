@@ -23,12 +23,12 @@ import pytest
 from click.testing import CliRunner
 
 from siamese_nima.cli import main
-from siamese_nima.config import Stage, read_config, to_toml
+from siamese_nima.config import PhaseConfig, read_config, to_toml
 from siamese_nima.data import DataConfig
 from siamese_nima.errors import ConfigError, DataError, TrainingError
 from siamese_nima.towers.registry import TOWERS, Tower
 from siamese_nima.towers.weight_files import find_weights
-from siamese_nima.train import run
+from siamese_nima.train import epoch
 from siamese_nima.train.checkpoint import Position, read_position, save_state
 from siamese_nima.train.config import SetConfig, TrainConfig
 from siamese_nima.train.objective import LossWeights
@@ -94,7 +94,7 @@ def test_a_run_leaves_everything_that_it_promises(make: Make) -> None:
 
 
 def train_head_only(make: Make) -> TrainConfig:
-    config = make("head", body=Stage(epochs=0, learning_rate=1.0))
+    config = make("head", body=PhaseConfig(epochs=0, learning_rate=1.0))
     train(config)
     return config
 
@@ -133,8 +133,8 @@ def test_it_learns_the_order_of_distorted_photos(
                     batch_size=30,
                 ),
             ),
-            head=Stage(epochs=0, learning_rate=1e-3),
-            body=Stage(epochs=12, learning_rate=3e-3),
+            head=PhaseConfig(epochs=0, learning_rate=1e-3),
+            body=PhaseConfig(epochs=12, learning_rate=3e-3),
             patience=12,
             seed=3,  # its random weights order 0.53 of the pairs right
         )
@@ -143,7 +143,7 @@ def test_it_learns_the_order_of_distorted_photos(
 
 
 def test_a_phase_ends_when_it_gets_no_better(make: Make) -> None:
-    still = Stage(epochs=9, learning_rate=0.0)
+    still = PhaseConfig(epochs=9, learning_rate=0.0)
     position = train(make("still", head=still, body=still, patience=2, pairing="all"))
     assert [(row["phase"], row["epoch"]) for row in position.log] == [
         ("head", 1), ("head", 2), ("head", 3), ("body", 1), ("body", 2), ("body", 3),
@@ -156,7 +156,7 @@ from pathlib import Path
 from siamese_nima.config import read_config
 from siamese_nima.towers.registry import TOWERS
 from siamese_nima.train.config import TrainConfig
-from siamese_nima.train import run
+from siamese_nima.train import epoch
 from siamese_nima.train.checkpoint import Position, read_position, save_state
 from siamese_nima.train.run import train
 from siamese_nima.train.sets import open_sets
@@ -174,7 +174,7 @@ def test_a_killed_run_ends_like_one_that_was_not(
     monkeypatch.setitem(TOWERS, "tiny", dataclasses.replace(tiny, dropout=0.5))
     options: dict[str, Any] = {
         "accumulate": 3, "average": 0.9, "mirror": True, "crop": 0.2, "batch_size": 4,
-        "save_minutes": 0.0, "head": Stage(epochs=2, learning_rate=1e-2),
+        "save_minutes": 0.0, "head": PhaseConfig(epochs=2, learning_rate=1e-2),
     }  # fmt: skip
     whole, killed = make("whole", **options), make("killed", **options)
     train(whole)
@@ -213,7 +213,7 @@ def test_a_run_stopped_within_an_epoch_goes_on_there(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(run, "save_state", save)
+        patched.setattr(epoch, "save_state", save)
         train(stopped)
     assert saved == [1, 2]
     train(stopped, resume=True)
@@ -222,7 +222,7 @@ def test_a_run_stopped_within_an_epoch_goes_on_there(
 
 
 def test_the_average_of_weights_is_what_is_written_and_judged(make: Make) -> None:
-    options: dict[str, Any] = {"body": Stage(epochs=0, learning_rate=1e-3), "batch_size": 4}
+    options: dict[str, Any] = {"body": PhaseConfig(epochs=0, learning_rate=1e-3), "batch_size": 4}
     plain, averaged = make("plain", **options), make("averaged", average=0.9, **options)
     train(plain)
     train(averaged)
@@ -272,7 +272,7 @@ def test_several_sets_are_learnt_at_once(make: Make, labelled: Path, tmp_path: P
 
 
 def test_a_loss_that_is_no_number_names_the_batch(make: Make) -> None:
-    config = make("nan", head=Stage(epochs=3, learning_rate=math.inf))
+    config = make("nan", head=PhaseConfig(epochs=3, learning_rate=math.inf))
     with pytest.raises(TrainingError, match=r"batch \d+ of head epoch \d") as caught:
         train(config)
     assert ".png" in str(caught.value)
@@ -292,7 +292,7 @@ def test_a_loss_that_is_no_number_names_the_batch(make: Make) -> None:
 def test_mistakes_are_named(
     make: Make, changes: dict[str, object], error: type[Exception], message: str
 ) -> None:
-    changes = {"head": Stage(epochs=0, learning_rate=1.0), **changes}
+    changes = {"head": PhaseConfig(epochs=0, learning_rate=1.0), **changes}
     with pytest.raises(error, match=message):
         train(make("mistake", **changes))
 

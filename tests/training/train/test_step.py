@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
-from siamese_nima.config import Stage
+from siamese_nima.config import PhaseConfig
 from siamese_nima.towers.registry import Tower, build_tower
 from siamese_nima.towers.weights import read_weights
 from siamese_nima.train.config import TrainConfig
@@ -25,7 +25,7 @@ from siamese_nima.train.step import NOT_FINITE, build_step
 
 Make = Callable[..., TrainConfig]
 Labelled = tuple[npt.NDArray[Any], Batch]
-CONSTANT = Stage(epochs=1, learning_rate=1e-2, warmup_share=0.0)
+CONSTANT = PhaseConfig(epochs=1, learning_rate=1e-2, warmup_share=0.0)
 LONG = 10**6  # steps: the rate of the first ones is the peak
 
 

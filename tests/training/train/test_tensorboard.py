@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from siamese_nima.config import Stage
+from siamese_nima.config import PhaseConfig
 from siamese_nima.data.samples import Sample
 from siamese_nima.errors import ConfigError
 from siamese_nima.evaluate.metrics import worst_pairs
@@ -41,7 +41,7 @@ def test_a_run_can_be_watched(make: Make, labelled: Path) -> None:
     # Labels that have nothing to do with the photos: some pairs are ranked wrong.
     labels = "".join(f"{index}.png {index % 2}\n" for index in range(24))
     (labelled / "labels.csv").write_text("file_name label\n" + labels)
-    config = make("watched", tensorboard=True, body=Stage(epochs=2, learning_rate=0.0))
+    config = make("watched", tensorboard=True, body=PhaseConfig(epochs=2, learning_rate=0.0))
     position = train(config)
     found = events(config.output / "tensorboard")
     for phase, epochs in (("head", 1), ("body", 2)):

@@ -16,11 +16,11 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """One stage of training.
+class PhaseConfig:
+    """Epochs and rates of one phase of training.
 
     Attributes:
-        epochs: Passes over the views.
+        epochs: Passes over the data.
         learning_rate: Peak of the cosine schedule.
         warmup_share: Share of the steps in which the rate rises to its peak.
         weight_decay: AdamW's.
@@ -65,8 +65,8 @@ class RunConfig:
     teacher_weights: Path
     photos: tuple[Path, ...]
     output: Path
-    distil: Stage
-    tune: Stage
+    distil: PhaseConfig
+    tune: PhaseConfig
     more_photos: tuple[Path, ...] = ()
     teacher_interpolation: str = "bilinear"
     freeze_through: str = ""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from keras import ops
 
 from iq_serving.preprocessing import load_pixels
-from siamese_nima.config import RunConfig, Stage, to_toml
+from siamese_nima.config import PhaseConfig, RunConfig, to_toml
 from siamese_nima.data.distortions import DISTORTIONS, LEVELS
 from siamese_nima.data.photos import find_photos, split_by_content
 from siamese_nima.evaluation import Report, report
@@ -188,7 +188,7 @@ def _learning_part(student: keras.Model, config: RunConfig) -> keras.Model:
 
 def _fit(
     model: keras.Model,
-    stage: Stage,
+    stage: PhaseConfig,
     batches: keras.utils.PyDataset,
     loss: Any,
     config: RunConfig,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from siamese_nima.config import Stage
+from siamese_nima.config import PhaseConfig
 from siamese_nima.data.samples import DataConfig
 from siamese_nima.errors import ConfigError
 from siamese_nima.towers.registry import Tower, get_tower
@@ -84,8 +84,8 @@ class TrainConfig:
     weights: str
     output: Path
     sets: tuple[SetConfig, ...]
-    head: Stage
-    body: Stage
+    head: PhaseConfig
+    body: PhaseConfig
     headless: bool = False
     freeze_through: str = ""
     dropout: float = -1.0
