@@ -47,9 +47,9 @@ from siamese_nima.towers.weights import load_weights
 from siamese_nima.train.batches import label
 from siamese_nima.train.checkpoint import read_position
 from siamese_nima.train.config import SetConfig, TrainConfig
+from siamese_nima.train.epoch import LAST_FILE, STATE_FILE
 from siamese_nima.train.feeds import pixel_learner
 from siamese_nima.train.objective import LossWeights
-from siamese_nima.train.epoch import LAST_FILE, STATE_FILE
 from siamese_nima.train.run import train
 
 Floats = npt.NDArray[np.floating[Any]]

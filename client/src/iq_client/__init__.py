@@ -6,12 +6,12 @@ All other modules are the package's own and may change from one version to the n
 
 from iq_client.aio import AsyncClient
 from iq_client.client import Client
+from iq_client.codes import ErrorCode
 from iq_client.errors import (
     AccessDenied,
     ConnectError,
     ContractError,
     DeadlineExceeded,
-    ErrorCode,
     InputError,
     IQClientError,
     LocalServerError,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from iq_client.errors import ErrorCode
+from iq_client.codes import ErrorCode
 
 VOTES: Final = range(1, 11)  # the votes a distribution is about, in its order
 

@@ -7,7 +7,8 @@ import urllib.error
 import urllib.request
 from typing import Final
 
-from iq_client.errors import ErrorCode, InputError
+from iq_client.codes import ErrorCode
+from iq_client.errors import InputError
 
 _BLOCK: Final = 2**20
 

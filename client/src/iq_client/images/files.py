@@ -9,7 +9,8 @@ import stat
 from collections.abc import Iterator
 from typing import Final
 
-from iq_client.errors import ErrorCode, InputError
+from iq_client.codes import ErrorCode
+from iq_client.errors import InputError
 from iq_client.images.source import Source, broken
 from iq_client.wire.protocol import MAX_MESSAGE_BYTES
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from iq_client.errors import ErrorCode, InputError
+from iq_client.codes import ErrorCode
+from iq_client.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

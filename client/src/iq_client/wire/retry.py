@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from iq_client.errors import ErrorCode, RequestFailed
+from iq_client.codes import ErrorCode
+from iq_client.errors import RequestFailed
 
 
 class Fault(enum.Enum):
