@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from iq_client import AccessDenied, Client, LocalServer, RetryPolicy
-from iq_client.errors import StatusCode
+from iq_client.codes import StatusCode
 from iq_client.wire.failures import request_failed
 
 ONCE = RetryPolicy(attempts=1)

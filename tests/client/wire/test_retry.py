@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iq_client.errors import ErrorCode, RequestFailed, StatusCode
+from iq_client.codes import ErrorCode, StatusCode
+from iq_client.errors import RequestFailed
 from iq_client.wire.retry import Fault, RetryPolicy, Tries, fault_of
 
 

@@ -10,7 +10,8 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
 
-from iq_client.errors import ContractError, RequestFailed, ServerCode
+from iq_client.codes import ServerCode
+from iq_client.errors import ContractError, RequestFailed
 from iq_client.results import VOTES, ImageError, Score
 
 if TYPE_CHECKING:
