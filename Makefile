@@ -9,7 +9,7 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo install test lint format repository bench clean
+.PHONY: help demo install quick test lint format repository bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ demo: $(UV) ## rank the example photos through a real Triton server (no TensorFl
 
 install: $(UV) ## make the environment of all four rooms and their tests
 	$(UV) sync --quiet --locked --all-packages --all-extras
+
+quick: install ## run the tests that need no TensorFlow, and servers only to share: while you work
+	$(BIN)/pytest -m "not slow" tests/client tests/docs tests/serving tests/tools
 
 test: install ## run the whole test suite
 	$(BIN)/pytest

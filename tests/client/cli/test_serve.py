@@ -10,12 +10,15 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import trustme
 from click.testing import CliRunner
 from tests.client.cli.conftest import COMMAND, environment
 
 from iq_client import LocalServer
 from iq_client.cli import cli
+
+pytestmark = pytest.mark.slow  # starts servers of its own
 
 
 @contextlib.contextmanager

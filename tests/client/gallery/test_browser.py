@@ -28,9 +28,12 @@ from iq_client.results import Group, ImageError, RankedImage, Score
 OpenPage: TypeAlias = Callable[..., Page]
 
 CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="needs Chromium: apt-get install --no-install-recommends chromium"
-)
+pytestmark = [
+    pytest.mark.slow,  # drives a browser
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="needs Chromium: apt-get install --no-install-recommends chromium"
+    ),
+]
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -19,6 +19,8 @@ from tests.client.faulty import PATIENT
 from iq_client import Client, LocalServer, LocalServerError
 from iq_client.local import server as server_module
 
+pytestmark = pytest.mark.slow  # starts servers of its own
+
 STARTUP = 300.0  # seconds: no machine is that slow
 
 

@@ -188,6 +188,7 @@ def mtls_server(stub_repository: Path, certificates: Certificates) -> Iterator[L
         yield server
 
 
+@pytest.mark.slow  # starts a server of its own
 def test_tls(tls_server: LocalServer, certificates: Certificates) -> None:
     tls = TLS(ca=certificates.ca, server_name="photos.example")
     with Client(tls_server.url, tls=tls) as client:
@@ -224,6 +225,7 @@ def test_a_server_without_tls(stub_server: LocalServer, certificates: Certificat
         client.score_images(b"x")
 
 
+@pytest.mark.slow  # starts a server of its own
 def test_mtls(mtls_server: LocalServer, certificates: Certificates) -> None:
     tls = TLS(
         ca=certificates.ca,
@@ -235,6 +237,7 @@ def test_mtls(mtls_server: LocalServer, certificates: Certificates) -> None:
         assert client.score_images(b"x")[0].ok
 
 
+@pytest.mark.slow  # starts a server of its own
 @pytest.mark.parametrize("stranger", [True, False])
 def test_mtls_refuses(mtls_server: LocalServer, certificates: Certificates, stranger: bool) -> None:
     tls = TLS(

@@ -52,6 +52,7 @@ def test_a_request_that_was_cancelled() -> None:
     assert request_failed(grpc.FutureCancelledError()).code == "CANCELLED"
 
 
+@pytest.mark.slow  # starts a server of its own
 @pytest.mark.parametrize("protected", ["health,metadata,model-config,inference", "inference"])
 def test_a_token(stub_repository: Path, protected: str) -> None:
     # Triton looks for the header with this prefix.

@@ -287,6 +287,7 @@ def test_a_crashed_model_leaves_the_work_to_the_other_replica() -> None:
         assert [score.mean for score in client.score_images(IMAGES)] == EXPECTED
 
 
+@pytest.mark.slow  # starts a server of its own
 def test_a_server_killed_and_restarted_in_the_middle(stub_repository: Any, stub_mean: Mean) -> None:
     images = [b"sleep:0.002:%d" % number for number in range(2000)]
     told: list[str] = []
@@ -313,6 +314,7 @@ def test_a_server_killed_and_restarted_in_the_middle(stub_repository: Any, stub_
     assert [score.mean for score in scores] == pytest.approx(list(map(stub_mean, images)), abs=1e-5)
 
 
+@pytest.mark.slow  # starts a server of its own
 def test_a_server_that_stays_away_leaves_what_was_scored(
     stub_repository: Any, stub_mean: Mean
 ) -> None:

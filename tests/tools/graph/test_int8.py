@@ -27,6 +27,8 @@ from iq_tools.graph import int8
 from iq_tools.graph.runner import OnnxTower
 from iq_tools.repository import CpuPrecision, repository_files, write_repository
 
+pytestmark = pytest.mark.slow  # starts servers of its own
+
 TOWER = Path("nima_tower")
 
 Pixels = npt.NDArray[np.uint8]

@@ -12,6 +12,8 @@ from iq_tools.graph.tower import read_tower
 from iq_tools.tensorrt.builders import find_builder
 from iq_tools.tensorrt.plan import Plan, PlanOptions
 
+pytestmark = pytest.mark.slow  # TensorRT builds plans
+
 pytest.importorskip("tensorrt_rtx", reason="needs the extra iq-tools[rtx]")
 
 
