@@ -80,6 +80,7 @@ def test_photos_of_every_orientation_look_alike(data_folder: Path) -> None:
             assert np.abs(each - pixels[0]).mean() < 2.5
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # which is the point
 def test_broken_exif_is_no_reason_to_refuse() -> None:
     data = encoded(picture(), "JPEG", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff")
     assert load_pixels(data, image_size=SIZE).shape == (*SIZE, 3)

@@ -56,6 +56,13 @@ def _save_tiny_tower(folder: Path, *, mean_name: str = "MEAN") -> None:
     (extra / "tower.json").write_text(json.dumps(DESCRIPTION))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a graph are slow: it takes TensorFlow to make it."""
+    for item in items:
+        if {"save_tower", "saved_model"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def description() -> dict[str, Any]:
     """The keys of the tiny tower's tower.json."""

@@ -11,8 +11,6 @@ from iq_tools.cli import cli
 from iq_tools.errors import GraphError, InputError
 from iq_tools.graph.tower import graph_of, read_tower
 
-pytestmark = pytest.mark.slow  # TensorFlow converts graphs
-
 
 def test_a_saved_model_becomes_a_repository(saved_model: Path, tmp_path: Path) -> None:
     output = tmp_path / "repository"

@@ -14,8 +14,6 @@ from iq_tools.graph.runner import OnnxTower
 from iq_tools.graph.saved_model import open_saved_model
 from iq_tools.graph.tower import read_tower
 
-pytestmark = pytest.mark.slow  # TensorFlow converts graphs
-
 Description = dict[str, Any]
 
 

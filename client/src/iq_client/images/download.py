@@ -39,6 +39,7 @@ def fetch(url: str, *, max_bytes: int, timeout: float) -> bytes:
                 parts.append(block)
             missing = response.length  # bytes that were announced and did not come
     except urllib.error.HTTPError as error:
+        error.close()  # it is the response as well, and holds the connection
         code: ErrorCode = "NOT_FOUND" if error.code in (404, 410) else "NOT_READABLE"
         raise InputError(code, f"the server answers {error.code} {error.reason}") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
