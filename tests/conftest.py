@@ -11,6 +11,10 @@ from hypothesis import settings
 
 from iq_client import LocalServer
 
+# As the commands set it, before TensorFlow is loaded anywhere: a process that a test starts must
+# compute with the same library as this one, to the last bit.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
 # No test is timed: a busy machine is not a bug.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

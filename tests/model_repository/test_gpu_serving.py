@@ -92,7 +92,8 @@ def test_one_bad_image_leaves_its_neighbours(
 ) -> None:
     whole = example_photos[0].read_bytes()
     png = io.BytesIO()
-    Image.open(example_photos[0]).save(png, "PNG")
+    with Image.open(example_photos[0]) as photo:
+        photo.save(png, "PNG")
     files = [whole, whole[: len(whole) // 2], b"", b"not an image", png.getvalue()]
     found = _score(gpu_client, files)
     expected = _score(triton.InferenceServerClient(server.url), files)

@@ -57,8 +57,8 @@ def test_a_higher_level_is_farther_from_the_photo(kind: str, photos: list[Path])
 
 
 def test_severity_out_of_range_is_an_error(photos: list[Path]) -> None:
-    with pytest.raises(ValueError, match=r"not in 0…1"):
-        distort(Image.open(photos[0]), "blur", 1.5, np.random.default_rng(0))
+    with Image.open(photos[0]) as picture, pytest.raises(ValueError, match=r"not in 0…1"):
+        distort(picture, "blur", 1.5, np.random.default_rng(0))
 
 
 def file_of(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
