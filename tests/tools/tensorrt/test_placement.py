@@ -56,7 +56,7 @@ def test_only_a_plan_of_the_same_graph_is_kept(
     plan.write_bytes(b"plan")
     if report:
         plan.with_suffix(".json").write_text(report)
-    assert drop_plan_of_another(tmp_path, "this") != kept
+    assert drop_plan_of_another(plan.parent, "this") != kept
     assert plan.exists() == plan.with_suffix(".json").exists() == kept
 
 

@@ -28,17 +28,17 @@ def gpu_preprocessing(repository: Path) -> Path:
     return repository / PREPROCESS_MODEL / "configs" / f"{CONFIG_NAME}.pbtxt"
 
 
-def drop_plan_of_another(repository: Path, onnx_sha256: str) -> bool:
+def drop_plan_of_another(folder: Path, onnx_sha256: str) -> bool:
     """Removes a plan that another graph was built into, or of which nothing is known.
 
     Args:
-        repository: The model repository.
+        folder: The tower's version folder.
         onnx_sha256: Sum of the graph that is to be served.
 
     Returns:
         Whether there was one.
     """
-    plan = plan_path(repository)
+    plan = folder / PLAN_FILE
     if not plan.exists():
         return False
     report = plan.with_suffix(REPORT_SUFFIX)
