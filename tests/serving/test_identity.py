@@ -26,7 +26,8 @@ def _graph(**changes: object) -> bytes:
     graph = onnx.helper.make_graph([], "tiny", [], [], [weights])
     model = onnx.helper.make_model(graph)
     onnx.helper.set_model_props(model, {"tower.json": json.dumps(DESCRIPTION | changes)})
-    return model.SerializeToString()
+    data: bytes = model.SerializeToString()
+    return data
 
 
 def _lay(folder: Path, number: int, **changes: object) -> dict[str, str]:
