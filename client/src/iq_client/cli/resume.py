@@ -101,7 +101,7 @@ class Index:
         """The place of the last row of a source, or None where there is none."""
         if self._sorted is None or not len(self._sorted):
             return None
-        digest = np.bytes_(_digest(source))
+        digest = np.bytes_(_digest(source).rstrip(b"\0"))  # as NumPy gives it back
         last = int(np.searchsorted(self._sorted, digest, side="right")) - 1
         if last < 0 or self._sorted[last] != digest:
             return None
