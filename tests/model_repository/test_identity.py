@@ -15,7 +15,8 @@ from iq_client import Client, LocalServer, LocalServerError, Score
 from iq_serving.preprocessing import load_pixels
 from iq_tools.errors import GraphError
 from iq_tools.graph.runner import OnnxTower
-from iq_tools.repository import Place, Statement, write_repository
+from iq_tools.layout import Place
+from iq_tools.repository import Statement, write_repository
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +130,10 @@ def test_a_swap_of_versions_is_known_to_the_client(
     model.doc_string = "another sum"
     onnx.save(model, tmp_path / "second.onnx")
     arguments = ("--model-control-mode=explicit", "--load-model=*")
-    with LocalServer(copy, extra_arguments=arguments) as server:
-        control = triton.InferenceServerClient(server.url)
+    with (
+        LocalServer(copy, extra_arguments=arguments) as server,
+        triton.InferenceServerClient(server.url) as control,
+    ):
 
         def version() -> str:
             with Client(server.url) as client:
@@ -159,10 +162,12 @@ def test_a_hot_swap_to_other_pixels_is_refused_and_the_old_tower_goes_on(
 ) -> None:
     write_repository(nearest_graph, tmp_path / "other")
     arguments = ("--model-control-mode=explicit", "--load-model=*")
-    with LocalServer(copy, extra_arguments=arguments) as server:
+    with (
+        LocalServer(copy, extra_arguments=arguments) as server,
+        triton.InferenceServerClient(server.url) as control,
+    ):
         before = _means(server, example_photos[:4])
         shutil.copytree(tmp_path / "other" / "nima_tower" / "1", copy / "nima_tower" / "2")
-        control = triton.InferenceServerClient(server.url)
         with pytest.raises(triton.InferenceServerException, match="do not know"):
             control.load_model("nima_tower")
         assert _means(server, example_photos[:4]) == before

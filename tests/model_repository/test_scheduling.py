@@ -19,7 +19,8 @@ import tritonclient.grpc as triton
 from PIL import Image
 
 from iq_client import LocalServer
-from iq_tools.repository import Place, write_repository
+from iq_tools.layout import Place
+from iq_tools.repository import write_repository
 
 REQUESTS = 60
 PREFERRED = {8, 16, 32}

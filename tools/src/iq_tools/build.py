@@ -9,7 +9,8 @@ from typing import Final
 
 from iq_serving.contract import ONNX_FILE
 from iq_tools.graph.convert import convert
-from iq_tools.repository import CpuPrecision, Place, Statement, write_repository
+from iq_tools.layout import Place
+from iq_tools.repository import CpuPrecision, Statement, write_repository
 
 _PLACE: Final = Place()
 _STATEMENT: Final = Statement()

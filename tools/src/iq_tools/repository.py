@@ -41,6 +41,7 @@ from iq_serving.machine import has_bf16
 from iq_serving.preprocessing import PREPROCESSING_VERSION
 from iq_tools.errors import GraphError, InputError
 from iq_tools.files import write_atomically
+from iq_tools.layout import Place
 from iq_tools.photos import read_photos
 from iq_tools.tensorrt.placement import drop_plan_of_another
 
@@ -71,6 +72,7 @@ _MODULES: Final = {
     PREPROCESS_MODEL: {"model.py": "preprocess_host", _GPU_MODEL_FILE: "preprocess_gpu"},
     TOWER_MODEL: {"model.py": "tower_cpu"},
 }
+_USUAL: Final = Place()
 # Triton takes more, but these are names in every file system, URL and metric.
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _WARMUP_PHOTO: Final = "warmup.jpg"
@@ -85,28 +87,6 @@ _COPY_HEADER: Final = (
 class _Interface:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The place of a tower in a repository.
-
-    Attributes:
-        ensemble: Name that clients ask for; the steps are called after it.
-        version: Number of the tower's version; the highest is served.
-    """
-
-    ensemble: str = ENSEMBLE_MODEL
-    version: int = int(VERSION)
-
-    def model(self, usual: str) -> str:
-        """The name here of a model that is `usual` in the ensemble `nima`."""
-        return self.ensemble + usual.removeprefix(ENSEMBLE_MODEL)
-
-    @property
-    def folder(self) -> Path:
-        """The tower's version folder, relative to the repository."""
-        return Path(self.model(TOWER_MODEL), str(self.version))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +122,7 @@ def write_repository(
     onnx_file: Path,
     output: Path,
     *,
-    place: Place = Place(),
+    place: Place = _USUAL,
     statement: Statement = Statement(),
     precision: CpuPrecision = CpuPrecision(),
     report: Callable[[str], None] = lambda line: None,
@@ -212,7 +192,7 @@ def write_repository(
 
 
 def repository_files(
-    towers: Mapping[int, Tower], *, place: Place = Place(), precision: str = F32
+    towers: Mapping[int, Tower], *, place: Place = _USUAL, precision: str = F32
 ) -> dict[Path, bytes]:
     """Every file of a tower's repository except the graphs.
 

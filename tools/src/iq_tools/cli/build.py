@@ -16,7 +16,8 @@ from iq_tools.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from iq_tools.repository import Place, Statement
+    from iq_tools.layout import Place
+    from iq_tools.repository import Statement
 
 
 @click.command()

@@ -46,7 +46,8 @@ def precision_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def tower_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the fields of `Place` and `Statement`, which the command gets as these."""
-    from iq_tools.repository import Place, Statement
+    from iq_tools.layout import Place
+    from iq_tools.repository import Statement
 
     @functools.wraps(command)
     def called(
