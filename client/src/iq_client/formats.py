@@ -29,7 +29,7 @@ Row = dict[str, Any]
 WriteRow = Callable[[Row], None]
 
 TOWER_KEY = "tower.json"  # of a Parquet file's metadata
-_PARQUET_ROWS = 4096  # rows in memory before a row group is written
+_PARQUET_ROWS = 4096  # rows in memory: of a row group that is written, or a batch that is read
 
 
 def format_of(path: str | Path) -> FileFormat:
@@ -259,7 +259,7 @@ def _read_parquet(path: Path) -> Iterator[Score]:
 
     try:
         with parquet.ParquetFile(path) as table:
-            for batch in table.iter_batches():
+            for batch in table.iter_batches(_PARQUET_ROWS):
                 yield from (Score.from_dict(row) for row in batch.to_pylist())
     except (pa.ArrowInvalid, KeyError, TypeError) as error:
         raise ValueError(f"{str(path)!r} is not a Parquet file of scores: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,19 @@ def test_the_index_finds_the_last_row_of_a_source(sources: list[str]) -> None:
     expected = {source: place for place, source in enumerate(sources)}
     assert {source: index.find(source) for source in sources} == expected
     assert index.find("in none of them" * 3) is None
+
+
+def test_a_row_takes_less_than_a_hundred_bytes() -> None:
+    rows = 50_000
+    tracemalloc.start()
+    try:
+        index = Index()
+        for place in range(rows):
+            index.add(f"photos/2026/11/{place:09d}.jpg", place)
+        index.close()
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert index.find("photos/2026/11/000012345.jpg") == 12345
+    assert held / rows < 50
+    assert peak / rows < 100
