@@ -117,8 +117,8 @@ def groups(
             client, sources(), countable=paths.countable, kept=earlier, outcome=outcome
         ) as iterator,
     ):
-        found = list(iterator)
         tower = output.tower(client)
+        found = list(iterator)
     # Of what an earlier run scored nothing was read that a fingerprint could be taken from.
     known = [source for source, score in zip(watched, found, strict=False)
              if earlier.find(score.source) is not None]  # fmt: skip

@@ -84,7 +84,10 @@ class OutputOptions:
             yield write
 
     def tower(self, client: Client) -> TowerIdentity | None:
-        """The network behind a client, where the file says more of it than its rows do."""
+        """The network behind a client, where the file says more of it than its rows do.
+
+        To be asked before the work: a server that goes away later must not cost what was done.
+        """
         return client.server_info().tower if self.file_format == "parquet" else None
 
     @contextmanager

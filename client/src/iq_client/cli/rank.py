@@ -72,8 +72,8 @@ def rank(
             client, sources, countable=paths.countable, kept=earlier, outcome=outcome
         ) as scores,
     ):
-        rows = ranked(scores, key=by)
         tower = output.tower(client)
+        rows = ranked(scores, key=by)
     good = [row for row in rows if row.score.ok and row.score.mean >= min_score][:top]
     rows = [*good, *(row for row in rows if not row.score.ok)]
     if output.file_format is None:

@@ -1,7 +1,7 @@
 """Scores of an earlier run, kept in a file that grows.
 
-Of a row only a digest of its source and its place in the file are in memory, so that a
-file may have as many rows as a disk has.
+Of a row only a digest of its source and its place in the file are in memory, so that a file may
+have as many rows as a disk has.
 """
 
 from __future__ import annotations
