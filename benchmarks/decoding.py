@@ -79,10 +79,10 @@ def scale_of(data: bytes, size: tuple[int, int]) -> str:
 def measure(paths: Sequence[str], *, megapixels: Sequence[float], rounds: int) -> str:
     """Measures the decoders at every size; returns a Markdown section."""
     keep_freed_memory()
-    folder = REPOSITORY / TOWER_MODEL
+    folder = REPOSITORY / TOWER_MODEL / VERSION
     origin = folder / TOWER_FILE
     size = Tower.read(origin).image_size
-    tower = OnnxTower(folder / VERSION / ONNX_FILE, threads=1)
+    tower = OnnxTower(folder / ONNX_FILE, threads=1)
 
     def means(pixels: Sequence[Pixels]) -> npt.NDArray[np.float32]:
         return np.concatenate([tower.score(one[np.newaxis])[MEAN][:, 0] for one in pixels])

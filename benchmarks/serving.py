@@ -46,13 +46,13 @@ class Raw:
     """Decoding and engine in this process."""
 
     def __init__(self, repository: Path, threads: int) -> None:
-        folder = repository / TOWER_MODEL
+        folder = repository / TOWER_MODEL / VERSION
         self._tower = Tower.read(folder / TOWER_FILE)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
-            str(folder / VERSION / ONNX_FILE), options, providers=["CPUExecutionProvider"]
+            str(folder / ONNX_FILE), options, providers=["CPUExecutionProvider"]
         )
 
     def decode(self, path: str) -> Pixels:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import struct
 import threading
 from collections.abc import Callable
@@ -31,6 +33,7 @@ class FaultyServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: igno
         ready_after: Count of such questions that are answered with no.
         shape: The distribution's, as the model's description says it.
         headers: Those of the last request of any kind.
+        tower: The `tower.json` that its configuration holds, or None.
     """
 
     def __init__(self, max_message: int = -1) -> None:
@@ -40,6 +43,7 @@ class FaultyServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: igno
         self.ready_after = 0
         self.shape = [-1, 10]
         self.headers: dict[str, str] = {}
+        self.tower: str | None = None
         self._lock = threading.Lock()
         self._server = grpc.server(
             futures.ThreadPoolExecutor(32),
@@ -60,6 +64,9 @@ class FaultyServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: igno
         self.asked += 1
         return service_pb2.ModelReadyResponse(ready=self.asked > self.ready_after)
 
+    def ServerMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return service_pb2.ServerMetadataResponse(name="faulty", version="0")
+
     def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
         metadata = service_pb2.ModelMetadataResponse(name="nima", versions=["1"])
         metadata.inputs.add(name="IMAGE", datatype="BYTES", shape=[-1, 1])
@@ -75,6 +82,9 @@ class FaultyServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: igno
     def ModelConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
         answer = service_pb2.ModelConfigResponse()
         answer.config.max_batch_size = 64
+        answer.config.name = request.name
+        if self.tower is not None:
+            answer.config.parameters["tower.1"].string_value = self.tower
         return answer
 
     def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -96,6 +106,20 @@ class FaultyServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: igno
         if damage is not None:
             damage(response)
         return response
+
+
+def description(name: str = "tiny", **more: object) -> str:
+    """The `tower.json` of a tower whose sum is made from its name."""
+    return json.dumps(
+        {
+            "tower": name,
+            "version": "1.2",
+            "sha256": hashlib.sha256(name.encode()).hexdigest(),
+            "preprocessing_version": 1,
+            "licence": "CC0-1.0",
+            **more,
+        }
+    )
 
 
 def no_fault(number: int, request: Any, context: Any) -> None:

@@ -14,7 +14,7 @@ from iq_client.formats import open_writer
 SCORES = [
     Score("a.jpg", 5.5, 1.5, (0.1,) * 10),
     Score.failed("bad\udcff.jpg", ImageError("UNREADABLE", "no image")),
-    Score("c.jpg", 6.5, 1.25, (0.05,) * 9 + (0.55,)),
+    Score("c.jpg", 6.5, 1.25, (0.05,) * 9 + (0.55,), percentile=83.5, tower="tiny@0123456789ab"),
 ]
 RANKING = [RankedImage(1, SCORES[2]), RankedImage(2, SCORES[0]), RankedImage(None, SCORES[1])]
 GROUPS = [Group((RANKING[0],)), Group((RANKING[1], RANKING[2]))]
@@ -22,11 +22,14 @@ GROUPS = [Group((RANKING[0],)), Group((RANKING[1], RANKING[2]))]
 
 def test_scores_in_arrow() -> None:
     table = to_arrow(SCORES)
-    assert table.column_names == ["source", "mean", "std", "distribution", "error"]
+    assert table.column_names == [
+        *("source", "mean", "std", "percentile", "distribution", "error", "tower")
+    ]
     rows = table.to_pylist()
     assert Score.from_dict(rows[0]) == SCORES[0]
     assert rows[1]["source"] == "bad\\udcff.jpg"
     assert rows[1]["mean"] is None
+    assert Score.from_dict(rows[2]) == SCORES[2]
     assert rows[1]["error"] == {"code": "UNREADABLE", "message": "no image"}
 
 
@@ -51,6 +54,8 @@ def test_data_frames() -> None:
     assert str(frame["rank"].dtype) == "Int64" and frame["rank"][2] is pandas.NA
     assert list(frame["mean"][:2]) == [6.5, 5.5] and math.isnan(frame["mean"][2])
     assert list(frame["error_code"]) == [None, None, "UNREADABLE"]
+    assert frame["percentile"][0] == 83.5 and math.isnan(frame["percentile"][1])
+    assert list(frame["tower"]) == ["tiny@0123456789ab", None, None]
     assert frame["distribution"][0] == list(SCORES[2].distribution)
     assert list(to_dataframe(SCORES)["source"]) == [score.source for score in SCORES]
 

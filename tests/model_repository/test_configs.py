@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ SCORES = {"DISTRIBUTION": (FP32, [10]), "MEAN": (FP32, [1]), "STD": (FP32, [1])}
 
 @pytest.fixture(scope="module")
 def tower(model_repository: Path) -> Tower:
-    return Tower.read(model_repository / "nima_tower" / "tower.json")
+    return Tower.read(model_repository / "nima_tower" / "1" / "tower.json")
 
 
 def _read(path: Path) -> Any:
@@ -121,7 +123,7 @@ def test_the_ensemble_joins_tensors_that_its_steps_have(model_repository: Path) 
 
 
 def test_every_file_is_what_the_tools_write(model_repository: Path, tower: Tower) -> None:
-    written = repository_files(tower)
+    written = repository_files({1: tower})
     for path, content in written.items():
         found = (model_repository / path).read_bytes()
         assert found == content, f"{path} is out of date; run: make repository"
@@ -129,7 +131,13 @@ def test_every_file_is_what_the_tools_write(model_repository: Path, tower: Tower
     assert served == {path for path in written if path.suffix == ".py"}
 
 
-def test_the_graph_describes_the_same_tower(model_repository: Path, tower: Tower) -> None:
-    from iq_tools.graph.tower import read_tower
-
-    assert read_tower(model_repository / "nima_tower" / "1" / "model.onnx").text == tower.text
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_configuration_says_whose_tower_it_is(
+    name: str, model_repository: Path, tower: Tower
+) -> None:
+    parameters = _read(model_repository / name).parameters
+    assert json.loads(parameters["tower.1"].string_value) == json.loads(tower.text)
+    graph = model_repository / "nima_tower" / "1" / "model.onnx"
+    assert tower.sha256 == hashlib.sha256(graph.read_bytes()).hexdigest()
+    assert tower.version == "0.1.0"
+    assert tower.licence == "Apache-2.0"

@@ -19,6 +19,8 @@ import tritonclient.grpc as triton
 from PIL import Image
 
 from iq_client import LocalServer
+from iq_tools.layout import Place
+from iq_tools.repository import write_repository
 
 REQUESTS = 60
 PREFERRED = {8, 16, 32}
@@ -231,7 +233,8 @@ def test_the_highest_version_is_served(
     model_repository: Path, tmp_path: Path, photo: bytes
 ) -> None:
     copy = shutil.copytree(model_repository, tmp_path / "repository")
-    shutil.copytree(copy / "nima_tower" / "1", copy / "nima_tower" / "2")
+    graph = copy / "nima_tower" / "1" / "model.onnx"
+    write_repository(graph, copy, place=Place(version=2))
     with LocalServer(copy) as server:
         client = triton.InferenceServerClient(server.url)
         assert client.get_model_metadata("nima_tower").versions == ["2"]

@@ -58,7 +58,7 @@ def test_the_three_models_are_ready(client: triton.InferenceServerClient, model:
 def test_scores_are_those_of_the_graph_on_the_same_pixels(
     client: triton.InferenceServerClient, model_repository: Path
 ) -> None:
-    tower = json.loads((model_repository / "nima_tower" / "tower.json").read_text())
+    tower = json.loads((model_repository / "nima_tower" / "1" / "tower.json").read_text())
     files = [_photo(seed, kind=kind) for seed, kind in enumerate(("JPEG", "PNG", "WEBP", "JPEG"))]
     pixels = np.stack(
         [

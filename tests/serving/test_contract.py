@@ -38,11 +38,33 @@ def test_a_description_is_read_as_it_was_written(tmp_path: Path) -> None:
         {"image_size": "224"},
         {"interpolation": "bicubic"},
         {"preprocessing_version": None},
+        {"quantiles": [float(i) for i in range(101)]},
+        {"quantiles_of": "photos"},
+        {"quantiles": [1.0, 2.0], "quantiles_of": "photos"},
+        {"quantiles": [1.0] * 101, "quantiles_of": "photos"},
+        {"quantiles": "abc", "quantiles_of": "photos"},
     ],
 )
 def test_a_description_that_is_wrong_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ContractError, match="a test"):
         Tower.parse(json.dumps(DESCRIPTION | changes), origin="a test")
+
+
+def test_what_a_tower_says_of_itself_is_read() -> None:
+    bare = Tower.parse(json.dumps(DESCRIPTION), origin="a test")
+    assert (bare.version, bare.licence, bare.sha256) == ("unversioned", "not stated", "")
+    assert (bare.quantiles, bare.quantiles_of) == ((), "")
+    means = [4 + i / 50 for i in range(101)]
+    more = {
+        "version": "1.2",
+        "licence": "CC0-1.0",
+        "sha256": "ab",
+        "quantiles": means,
+        "quantiles_of": "photos",
+    }
+    tower = Tower.parse(json.dumps(DESCRIPTION | more), origin="a test")
+    assert (tower.version, tower.licence, tower.sha256) == ("1.2", "CC0-1.0", "ab")
+    assert (tower.quantiles, tower.quantiles_of) == (tuple(means), "photos")
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])

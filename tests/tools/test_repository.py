@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -8,13 +9,17 @@ from typing import Any
 
 import onnx
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
 
 import iq_serving
-from iq_serving.contract import Tower
+from iq_serving.contract import ContractError, Tower
+from iq_serving.identity import served_tower
 from iq_tools.cli import cli
-from iq_tools.errors import GraphError
-from iq_tools.repository import repository_files, write_repository
+from iq_tools.errors import GraphError, InputError
+from iq_tools.files import write_atomically
+from iq_tools.repository import Statement, repository_files, write_repository
 
 PACKAGE = Path(iq_serving.__file__).parent
 MODULES = sorted(path.name for path in PACKAGE.glob("*.py"))
@@ -50,8 +55,8 @@ def test_a_repository_is_whole_and_the_same_every_time(onnx_file: Path, tmp_path
         "nima_tower/config.pbtxt",
         "nima_tower/configs/embedded.pbtxt",
         "nima_tower/configs/tensorrt.pbtxt",
-        "nima_tower/tower.json",
         "nima_tower/1/model.onnx",
+        "nima_tower/1/tower.json",
         "nima_tower/1/model.py",
         *(f"nima_tower/1/iq_serving/{name}" for name in MODULES),
     }
@@ -61,7 +66,7 @@ def test_a_repository_is_whole_and_the_same_every_time(onnx_file: Path, tmp_path
 
 
 def test_the_server_gets_the_very_code_that_training_imports(description: dict[str, Any]) -> None:
-    written = repository_files(_tower(description))
+    written = repository_files({1: _tower(description)})
     for model in ("nima_preprocess", "nima_tower"):
         for name in MODULES:
             copy = written[Path(model, "1", "iq_serving", name)].decode()
@@ -83,7 +88,7 @@ def test_a_module_that_is_no_more_is_taken_away(onnx_file: Path, tmp_path: Path)
 
 
 def test_sizes_come_from_the_tower(description: dict[str, Any]) -> None:
-    written = repository_files(_tower(description, image_size=[299, 301]))
+    written = repository_files({1: _tower(description, image_size=[299, 301])})
     configs = {path: text for path, text in written.items() if path.suffix == ".pbtxt"}
     with_pixels = {path for path, text in configs.items() if b"PIXELS" in text}
     assert with_pixels == {
@@ -104,6 +109,121 @@ def test_another_version_of_the_preprocessing_is_refused(
     assert not (tmp_path / "repository").exists()
 
 
+def _parameters(repository: Path, model: str) -> dict[str, str]:
+    text = (repository / model / "config.pbtxt").read_text(encoding="utf-8")
+    config = text_format.Parse(text, model_config_pb2.ModelConfig())
+    return {key: value.string_value for key, value in config.parameters.items()}
+
+
+def _invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, ["repository", *map(str, arguments)])
+
+
+def test_what_is_said_of_the_tower_is_in_its_description_and_the_configurations(
+    onnx_file: Path, description: dict[str, Any], tmp_path: Path
+) -> None:
+    means = [4 + i / 50 for i in range(101)]
+    said = {"quantiles": means, "quantiles_of": 'the "test" set\'s photos \\ 1'}
+    (tmp_path / "quantiles.json").write_text(json.dumps(said))
+    output = tmp_path / "repository"
+    arguments = ["--onnx", onnx_file, "--output", output, "--tower-version", "1.2"]
+    arguments += ["--licence", "CC-BY-4.0", "--quantiles", tmp_path / "quantiles.json"]
+    assert _invoke(*arguments).exit_code == 0
+    path = output / "nima_tower" / "1" / "tower.json"
+    expected = {
+        **description,
+        **said,
+        "version": "1.2",
+        "licence": "CC-BY-4.0",
+        "sha256": hashlib.sha256(onnx_file.read_bytes()).hexdigest(),
+    }
+    assert json.loads(path.read_text()) == expected
+    for model in ("nima", "nima_preprocess", "nima_tower"):
+        assert json.loads(_parameters(output, model)["tower.1"]) == expected
+    # Renewed it keeps what was said of this graph; another graph is another tower.
+    assert _invoke("--onnx", onnx_file, "--output", output).exit_code == 0
+    assert json.loads(path.read_text()) == expected
+    assert _invoke("--onnx", _another(onnx_file, tmp_path), "--output", output).exit_code == 0
+    assert Tower.read(path).version == "unversioned"
+
+
+def test_quantiles_that_are_none_are_refused(onnx_file: Path, tmp_path: Path) -> None:
+    file = tmp_path / "quantiles.json"
+    for content in ("[]", "{}", "no JSON", '{"quantiles": [1, 2], "quantiles_of": "photos"}'):
+        file.write_text(content)
+        result = _invoke("--onnx", onnx_file, "--output", tmp_path / "out", "--quantiles", file)
+        assert result.exit_code == InputError.exit_code
+        assert "quantiles" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("part", [0.0, 0.5, 1.0])
+def test_a_server_refuses_what_an_interruption_leaves(
+    part: float, onnx_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "repository"
+    last = len(write_repository(onnx_file, output)) - 1
+    served_tower(output / "nima_tower", _parameters(output, "nima_preprocess"))
+    written: list[Path] = []
+
+    def write(path: Path, data: bytes) -> None:
+        if len(written) == max(1, round(part * last)):
+            raise OSError(28, "No space left on device")
+        written.append(path)
+        write_atomically(path, data)
+
+    monkeypatch.setattr("iq_tools.repository.write_atomically", write)
+    with pytest.raises(OSError, match="No space"):
+        write_repository(_another(onnx_file, tmp_path), output)
+    with pytest.raises(ContractError, match="iq-tools repository"):
+        served_tower(output / "nima_tower", _parameters(output, "nima_preprocess"))
+
+
+def test_a_repository_holds_versions_and_ensembles_beside_each_other(
+    onnx_file: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "repository"
+    write_repository(onnx_file, output, statement=Statement(version="1"))
+    first = _contents(output)
+    second = _another(onnx_file, tmp_path)
+    arguments = ["--onnx", second, "--output", output, "--tower-version", "2"]
+    assert _invoke(*arguments, "--model-version", 2).exit_code == 0
+    assert served_tower(output / "nima_tower", _parameters(output, "nima_tower")).version == "2"
+    folder = Path("nima_tower", "1")
+    kept = {path: data for path, data in first.items() if path.is_relative_to(folder)}
+    assert {path: (output / path).read_bytes() for path in kept} == kept
+    before = _contents(output)
+    assert _invoke(*arguments, "--name", "aesthetic").exit_code == 0
+    after = _contents(output)
+    assert before.items() <= after.items()
+    assert {path.parts[0] for path in after.keys() - before.keys()} == {
+        "aesthetic",
+        "aesthetic_preprocess",
+        "aesthetic_tower",
+    }
+    assert _parameters(output, "aesthetic_preprocess")["tower"] == "aesthetic_tower"
+    assert b"nima" not in after[Path("aesthetic", "config.pbtxt")]
+
+
+@pytest.mark.parametrize("name", ["", "Nima", "a-b", "../up", "nima_tower", "1st"])
+def test_a_name_that_cannot_be_had_is_refused(name: str, onnx_file: Path, tmp_path: Path) -> None:
+    write_repository(onnx_file, tmp_path)
+    before = _contents(tmp_path)
+    result = _invoke("--onnx", onnx_file, "--output", tmp_path, "--name", name)
+    assert result.exit_code == InputError.exit_code
+    assert "name" in result.stderr
+    assert _contents(tmp_path) == before
+
+
+def _another(onnx_file: Path, folder: Path) -> Path:
+    """A graph with another sum for the same pixels."""
+    model = onnx.load(onnx_file)
+    model.doc_string = "another"
+    path = folder / "another.onnx"
+    onnx.save(model, path)
+    return path
+
+
 def _imported(source: bytes) -> set[str]:
     """Names of the packages that a module imports, its own written as `.`."""
     found = set()
@@ -119,7 +239,7 @@ def test_server_code_imports_nothing_that_the_server_lacks(description: dict[str
     there = {*sys.stdlib_module_names, ".", "numpy", "PIL", "triton_python_backend_utils"}
     foreign = {
         path: _imported(text) - there
-        for path, text in repository_files(_tower(description)).items()
+        for path, text in repository_files({1: _tower(description)}).items()
         if path.suffix == ".py"
     }
     # What a configuration asks for is imported when it does.

@@ -95,7 +95,7 @@ def test_where_photos_are_decoded_is_found_out_and_told(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("iq_tools.serve.gpu_decoding_problem", lambda repository: problem)
+    monkeypatch.setattr("iq_tools.serve.gpu_decoding_problem", lambda *_: problem)
     start = _prepare(repository, photos, tmp_path)
     assert start.config_name == "tensorrt"
     assert start.reason.endswith(says)

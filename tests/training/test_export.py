@@ -31,8 +31,10 @@ def test_an_interrupted_export_leaves_the_one_before(
     assert json.loads((output / TOWER_JSON).read_text())["interpolation"] == "nearest"
     assert [path.name for path in output.parent.iterdir()] == ["saved_model"]
     monkeypatch.undo()
-    export_saved_model(tiny, model, output, interpolation="bilinear")
-    assert json.loads((output / TOWER_JSON).read_text())["interpolation"] == "bilinear"
+    facts = {"version": "1.2", "licence": "CC0-1.0"}
+    export_saved_model(tiny, model, output, interpolation="bilinear", facts=facts)
+    described = json.loads((output / TOWER_JSON).read_text())
+    assert described.items() >= {"interpolation": "bilinear", **facts}.items()
     pixels = np.random.default_rng(0).integers(0, 256, (2, *tiny.image_size, 3), np.uint8)
     graph = tf.saved_model.load(str(output)).signatures[SIGNATURE]
     scores = graph(PIXELS=tf.constant(pixels))

@@ -22,7 +22,7 @@ from iq_client.errors import (
 )
 from iq_client.images.source import Source
 from iq_client.local.server import LocalServer, ServerTLS
-from iq_client.results import Group, ImageError, RankedImage, Score, ServerInfo
+from iq_client.results import Group, ImageError, RankedImage, Score, ServerInfo, TowerIdentity
 from iq_client.tables import to_arrow, to_dataframe
 from iq_client.wire.call import Call
 from iq_client.wire.channel import TLS
@@ -55,6 +55,7 @@ __all__ = [
     "ServerTLS",
     "ServerUnavailable",
     "Source",
+    "TowerIdentity",
     "Transport",
     "to_arrow",
     "to_dataframe",

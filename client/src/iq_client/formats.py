@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from iq_client.results import VOTES, Score
+from iq_client.results import VOTES, Score, TowerIdentity
 
 if TYPE_CHECKING:
     import pyarrow
@@ -28,7 +28,8 @@ FILE_FORMATS: tuple[FileFormat, ...] = ("json", "jsonl", "csv", "parquet")
 Row = dict[str, Any]
 WriteRow = Callable[[Row], None]
 
-_PARQUET_ROWS = 4096  # rows in memory before a row group is written
+TOWER_KEY = "tower.json"  # of a Parquet file's metadata
+_PARQUET_ROWS = 4096  # rows in memory: of a row group that is written, or a batch that is read
 
 
 def format_of(path: str | Path) -> FileFormat:
@@ -46,7 +47,10 @@ def format_of(path: str | Path) -> FileFormat:
 
 
 def open_writer(
-    file_format: FileFormat, stream: BinaryIO, leading: Sequence[str] = ()
+    file_format: FileFormat,
+    stream: BinaryIO,
+    leading: Sequence[str] = (),
+    tower: TowerIdentity | None = None,
 ) -> AbstractContextManager[WriteRow]:
     """A context that gives a function writing one row to `stream`.
 
@@ -56,12 +60,14 @@ def open_writer(
         file_format: One of `FILE_FORMATS`.
         stream: Where the bytes go.
         leading: Whole-number columns in front of the score's, in their order.
+        tower: The network that the scores are of; a Parquet file's metadata holds all of it under
+            `tower.json`.
 
     Raises:
         ImportError: Parquet was asked for and pyarrow is not installed.
     """
     if file_format == "parquet":
-        return _parquet_writer(stream, leading, import_pyarrow())
+        return _parquet_writer(stream, leading, tower, import_pyarrow())
     writers = {"json": _json_writer, "jsonl": _jsonl_writer, "csv": _csv_writer}
     return writers[file_format](stream, leading)
 
@@ -77,7 +83,7 @@ def read_scores(path: str | Path) -> Iterator[Score]:
     """
     file_format = format_of(path)
     if file_format == "jsonl":
-        yield from _read_jsonl(Path(path))
+        yield from (score for _, score in read_lines(path))
     elif file_format == "parquet":
         yield from _read_parquet(Path(path))
     else:
@@ -136,19 +142,26 @@ def _csv_writer(stream: BinaryIO, leading: Sequence[str]) -> Iterator[WriteRow]:
         table = csv.writer(text, lineterminator="\r\n")
         probabilities = [f"p{vote}" for vote in VOTES]
         table.writerow(
-            [*leading, "source", "mean", "std", *probabilities, "error_code", "error_message"]
+            [
+                *leading,
+                *("source", "mean", "std", "percentile"),
+                *probabilities,
+                *("error_code", "error_message", "tower"),
+            ]
         )
 
         def write(row: Row) -> None:
             distribution = row["distribution"] or [None] * len(VOTES)
+            numbers = (row["mean"], row["std"], row["percentile"], *distribution)
             error = row["error"] or {"code": None, "message": None}
             table.writerow(
                 [
                     *(row[name] for name in leading),
                     row["source"],
-                    *(_digits(number) for number in (row["mean"], row["std"], *distribution)),
+                    *map(_digits, numbers),
                     error["code"],
                     error["message"],
+                    row["tower"],
                 ]
             )
 
@@ -161,10 +174,14 @@ def _digits(number: float | None) -> str:
 
 
 @contextmanager
-def _parquet_writer(stream: BinaryIO, leading: Sequence[str], pa: ModuleType) -> Iterator[WriteRow]:
+def _parquet_writer(
+    stream: BinaryIO, leading: Sequence[str], tower: TowerIdentity | None, pa: ModuleType
+) -> Iterator[WriteRow]:
     from pyarrow import parquet
 
     schema = arrow_schema(leading)
+    if tower is not None:
+        schema = schema.with_metadata({TOWER_KEY: json.dumps(tower.to_dict())})
     rows: list[Row] = []
     with parquet.ParquetWriter(stream, schema) as table:
 
@@ -200,8 +217,10 @@ def arrow_schema(leading: Sequence[str] = ()) -> pyarrow.Schema:
             pa.field("source", pa.string(), nullable=False),
             pa.field("mean", pa.float64()),
             pa.field("std", pa.float64()),
+            pa.field("percentile", pa.float64()),
             pa.field("distribution", pa.list_(pa.float64())),
             pa.field("error", pa.struct([("code", pa.string()), ("message", pa.string())])),
+            pa.field("tower", pa.string()),
         ]
     )
 
@@ -216,15 +235,22 @@ def valid_row(row: Row) -> Row:
     }
 
 
-def _read_jsonl(path: Path) -> Iterator[Score]:
-    with path.open("rb") as lines:
+def read_lines(path: str | Path) -> Iterator[tuple[int, Score]]:
+    """The scores in a JSON lines file, each with the place in bytes where its line begins.
+
+    Raises:
+        ValueError: A line is not a score.
+    """
+    start = 0
+    with Path(path).open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.endswith(b"\n"):
                 return
             try:
-                yield Score.from_dict(json.loads(line))
+                yield start, Score.from_dict(json.loads(line))
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(f"line {number} of {str(path)!r} is not a score") from error
+            start += len(line)
 
 
 def _read_parquet(path: Path) -> Iterator[Score]:
@@ -233,7 +259,7 @@ def _read_parquet(path: Path) -> Iterator[Score]:
 
     try:
         with parquet.ParquetFile(path) as table:
-            for batch in table.iter_batches():
+            for batch in table.iter_batches(_PARQUET_ROWS):
                 yield from (Score.from_dict(row) for row in batch.to_pylist())
     except (pa.ArrowInvalid, KeyError, TypeError) as error:
         raise ValueError(f"{str(path)!r} is not a Parquet file of scores: {error}") from error

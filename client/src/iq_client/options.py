@@ -13,7 +13,7 @@ from iq_client.images.encode import ArrayEncoding, shrink
 from iq_client.images.inputs import DEFAULT_URL_BYTES, InputOptions
 from iq_client.wire.channel import TLS, Compression
 from iq_client.wire.limit import InFlightLimit
-from iq_client.wire.protocol import MAX_MESSAGE_BYTES
+from iq_client.wire.protocol import MAX_MESSAGE_BYTES, MODEL_NAME
 from iq_client.wire.retry import RetryPolicy
 from iq_client.wire.transport import GrpcTransport, Transport
 
@@ -37,6 +37,8 @@ class BaseClient:
         self,
         url: str | Sequence[str] | None = None,
         *,
+        model: str = MODEL_NAME,
+        version: str | int | None = None,
         transport: Transport | None = None,
         batch_size: int = DEFAULT_BATCH_SIZE,
         max_request_bytes: int = DEFAULT_REQUEST_BYTES,
@@ -61,9 +63,12 @@ class BaseClient:
                 for all addresses of a name, are asked in turn, and one that does not answer is
                 left out for a while. None takes the variable `IQ_URL` (several with
                 spaces between them), else `localhost:8001`.
+            model: The ensemble that is asked: a server may have several.
+            version: Its version; None for the one that the server prefers.
             transport: Scores the batches instead of a server, in tests or over another protocol;
-                the options of the connection (`timeout`, `retry`, `tls`, `headers`, `compression`,
-                `keepalive`) are then without effect. None for gRPC to `url`.
+                the options of the connection (`model`, `version`, `timeout`, `retry`, `tls`,
+                `headers`, `compression`, `keepalive`) are then without effect. None for gRPC to
+                `url`.
             batch_size: Images of one request at most; no more than the server allows are sent.
             max_request_bytes: Bytes of one request at most; an image that is larger goes alone.
             in_flight: Requests waiting for their responses at most; None finds out by itself how
@@ -116,6 +121,8 @@ class BaseClient:
         if transport is None:
             transport = GrpcTransport(
                 self._urls,
+                model=model,
+                version="" if version is None else str(version),
                 limit=limit,
                 retry=retry,
                 timeout=timeout,

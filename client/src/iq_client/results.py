@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias
@@ -33,6 +35,88 @@ class ImageError:
 
 
 @dataclass(frozen=True, slots=True)
+class TowerIdentity:
+    """The network that scores are of.
+
+    Attributes:
+        name: Name of its architecture, such as `efficientnet_lite0`.
+        version: Free text, such as `0.1.0`.
+        sha256: Sum of its graph's file, hexadecimal: two towers differ where this does.
+        preprocessing_version: Version of the preprocessing that it was trained with.
+        licence: Of its weights.
+        quantiles: Means at 0, 1, … 100 % of a set of photos, increasing; None where it has none.
+        quantiles_of: Name of that set, or None.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    preprocessing_version: int
+    licence: str
+    quantiles: tuple[float, ...] | None = None
+    quantiles_of: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Name and start of the sum, `NAME@SHA256[:12]`: what rows of scores are marked with."""
+        return f"{self.name}@{self.sha256[:12]}"
+
+    def percentile(self, mean: float) -> float | None:
+        """The share of the set's photos that have a lower mean.
+
+        Args:
+            mean: A score's.
+
+        Returns:
+            In 0…100, interpolated between the quantiles; None where there are none.
+        """
+        if self.quantiles is None:
+            return None
+        below = bisect_right(self.quantiles, mean) - 1
+        if below < 0:
+            return 0.0
+        if below == len(self.quantiles) - 1:
+            return 100.0
+        low, high = self.quantiles[below : below + 2]
+        return (below + (mean - low) / (high - low)) * 100 / (len(self.quantiles) - 1)
+
+    @classmethod
+    def parse(cls, text: str) -> TowerIdentity:
+        """The identity in a `tower.json`, as servers and Parquet files of scores carry it.
+
+        Raises:
+            ValueError: It is none.
+        """
+        try:
+            values = json.loads(text)
+            quantiles = values.get("quantiles")
+            identity = cls(
+                name=str(values["tower"]),
+                version=str(values["version"]),
+                sha256=str(values["sha256"]),
+                preprocessing_version=int(values["preprocessing_version"]),
+                licence=str(values["licence"]),
+                quantiles=tuple(float(mean) for mean in quantiles) if quantiles else None,
+                quantiles_of=str(values["quantiles_of"]) if quantiles else None,
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"no description of a tower ({type(error).__name__}: {error})"
+            ) from error
+        if identity.quantiles is not None:
+            pairs = zip(identity.quantiles, identity.quantiles[1:], strict=False)
+            if len(identity.quantiles) < 2 or not all(low < high for low, high in pairs):
+                raise ValueError("a description of a tower whose quantiles do not increase")
+        return identity
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready mapping with the keys of a `tower.json`, which `parse` reads."""
+        values = asdict(self)
+        values = {"tower": values.pop("name"), **values}
+        return {key: value for key, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """The quality of one image.
 
@@ -43,6 +127,10 @@ class Score:
         std: Standard deviation of the votes, NaN where `error` is set.
         distribution: Ten probabilities of the votes 1…10; empty where `error` is set.
         error: Why there is no score, or None.
+        percentile: Share, in 0…100, of the photos of a set that have a lower mean; None where
+            `error` is set or the server knows no such set (`ServerInfo.tower`).
+        tower: The network that the score is of, as `TowerIdentity.label`; None where `error` is
+            set or the server does not say.
     """
 
     source: str
@@ -50,6 +138,8 @@ class Score:
     std: float
     distribution: tuple[float, ...]
     error: ImageError | None = None
+    percentile: float | None = None
+    tower: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -72,15 +162,17 @@ class Score:
             "source": self.source,
             "mean": self.mean if self.ok else None,
             "std": self.std if self.ok else None,
+            "percentile": self.percentile,
             "distribution": list(self.distribution) if self.ok else None,
             "error": {"code": self.error.code, "message": self.error.message}
             if self.error
             else None,
+            "tower": self.tower,
         }
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Score:
-        """The inverse of `to_dict`."""
+        """The inverse of `to_dict`; older records say neither percentile nor tower."""
         if record["error"] is not None:
             return cls.failed(record["source"], ImageError(**record["error"]))
         return cls(
@@ -88,6 +180,8 @@ class Score:
             float(record["mean"]),
             float(record["std"]),
             tuple(float(p) for p in record["distribution"]),
+            percentile=record.get("percentile"),
+            tower=record.get("tower"),
         )
 
 
@@ -143,6 +237,7 @@ class ServerInfo:
         model_versions: Its versions that are ready.
         model_platform: Kind of model, such as `ensemble`.
         max_batch_size: Images of one request at most.
+        tower: The network behind the model; None where the server does not say.
     """
 
     url: str
@@ -153,6 +248,7 @@ class ServerInfo:
     model_versions: tuple[str, ...]
     model_platform: str
     max_batch_size: int
+    tower: TowerIdentity | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready mapping."""

@@ -22,9 +22,9 @@ def to_arrow(results: Results) -> pyarrow.Table:
         results: Scores, a ranking, or groups.
 
     Returns:
-        Columns `source`, `mean`, `std`, `distribution` (list of ten) and `error` (`code` and
-        `message`, or null); in front of them `rank` for a ranking, `group` (1, 2, …) and `rank`
-        for groups. They are the columns of the command line's Parquet files.
+        Columns `source`, `mean`, `std`, `percentile`, `distribution` (list of ten), `error`
+        (`code` and `message`, or null) and `tower`; in front of them `rank` for a ranking, `group`
+        (1, 2, …) and `rank` for groups. They are the columns of the command line's Parquet files.
 
     Raises:
         ImportError: pyarrow is not installed.
@@ -42,8 +42,8 @@ def to_dataframe(results: Results) -> pandas.DataFrame:
         results: Scores, a ranking, or groups.
 
     Returns:
-        Columns as in `to_arrow`, with `error_code` and `error_message` instead of `error`; `mean`
-        and `std` of an image that failed are NaN, its `distribution` is None.
+        Columns as in `to_arrow`, with `error_code` and `error_message` instead of `error`; `mean`,
+        `std` and `percentile` of an image that failed are NaN, its `distribution` is None.
 
     Raises:
         ImportError: pandas is not installed.
@@ -56,10 +56,17 @@ def to_dataframe(results: Results) -> pandas.DataFrame:
     for row in rows:
         failure = row.pop("error") or {"code": None, "message": None}
         row["error_code"], row["error_message"] = failure["code"], failure["message"]
-    columns = [*leading, "source", "mean", "std", "distribution", "error_code", "error_message"]
+    columns = [
+        *leading,
+        *("source", "mean", "std", "percentile", "distribution"),
+        *("error_code", "error_message", "tower"),
+    ]
     frame = pandas.DataFrame(rows, columns=columns)
     # Whole numbers that may be missing: pandas would make floating point of them.
-    types = {**dict.fromkeys(leading, "Int64"), "mean": "float64", "std": "float64"}
+    types = {
+        **dict.fromkeys(leading, "Int64"),
+        **dict.fromkeys(("mean", "std", "percentile"), "float64"),
+    }
     return frame.astype(types)
 
 

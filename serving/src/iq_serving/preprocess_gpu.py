@@ -1,4 +1,4 @@
-"""Triton's model `nima_preprocess` for the configuration `tensorrt`: pixels on the GPU.
+"""Triton's model `…_preprocess` for the configuration `tensorrt`: pixels on the GPU.
 
 As `preprocess_host`, with the same limits, errors and mask; only `PIXELS` lies in the GPU's memory,
 where the tower reads it.
@@ -31,9 +31,13 @@ class TritonPythonModel(on_host.TritonPythonModel):
                 together from parts that do not fit.
         """
         super().initialize(args)
-        parameters = json.loads(args["model_config"])["parameters"]
+        config = json.loads(args["model_config"])
+        parameters = config["parameters"]
+        self._name = config["name"]
         device = _open(
-            parameters["device"]["string_value"], int(args.get("model_instance_device_id") or 0)
+            self._name,
+            parameters["device"]["string_value"],
+            int(args.get("model_instance_device_id") or 0),
         )
         self._decoder = GpuDecoder(
             device,
@@ -76,7 +80,7 @@ class TritonPythonModel(on_host.TritonPythonModel):
             self._logged = total
             reasons = ", ".join(f"{n} {why}" for why, n in self._decoder.on_host.most_common())
             pb_utils.Logger.log_info(
-                f"nima_preprocess: the host decoded {total} files so far: {reasons}"
+                f"{self._name}: the host decoded {total} files so far: {reasons}"
             )
 
 
@@ -88,14 +92,14 @@ def _tensor(name: str, values: Any) -> Any:
     return pb_utils.Tensor.from_dlpack(name, values)
 
 
-def _open(device: str, index: int) -> Device:
+def _open(model: str, device: str, index: int) -> Device:
     if device not in ("cuda", "cpu"):
         raise pb_utils.TritonModelException(f"device {device!r} is neither cuda nor cpu")
     try:
         return open_gpu(index) if device == "cuda" else cpu_device()
     except DeviceError as error:
         raise pb_utils.TritonModelException(
-            f"{error}. Packages may lie beside the model (--target nima_preprocess/site-packages). "
-            f"To decode on the host delete nima_preprocess/configs/tensorrt.pbtxt; without a GPU "
+            f"{error}. Packages may lie beside the model (--target {model}/site-packages). "
+            f"To decode on the host delete {model}/configs/tensorrt.pbtxt; without a GPU "
             f"start Triton without --model-config-name=tensorrt"
         ) from error

@@ -1,4 +1,4 @@
-"""Triton's model `nima_preprocess`: encoded image files in, a tower's pixels out.
+"""Triton's model `…_preprocess`: encoded image files in, a tower's pixels out.
 
 All files of all requests that wait are decoded together on a pool of threads (decoders release the
 interpreter's lock). A file that cannot be read becomes an `ERROR` and a NaN `MASK`; its neighbours
@@ -24,14 +24,13 @@ from .contract import (
     IMAGE,
     MASK,
     PIXELS,
-    TOWER_FILE,
-    TOWER_MODEL,
+    PREPROCESS_MODEL,
     ContractError,
     Limits,
-    Tower,
     pixels_of,
 )
 from .counter import Endpoint, ImageCounter
+from .identity import served_tower
 from .machine import keep_freed_memory, usable_cores
 
 try:
@@ -46,7 +45,8 @@ except ModuleNotFoundError as error:
         f"pillow"
     ) from error
 
-# `HOST:PORT` or `:PORT` where images are counted by the code of their ERROR, for Prometheus.
+# `HOST:PORT` or `:PORT` where images are counted by the code of their ERROR, for Prometheus. Other
+# ensembles of a repository have ports of their own: the variable with `_` and the model's name.
 METRICS_VARIABLE: Final = "IQ_METRICS_ADDRESS"
 
 
@@ -66,14 +66,14 @@ class TritonPythonModel:
         parameters = {
             key: value["string_value"] for key, value in config.get("parameters", {}).items()
         }
-        description = Path(args["model_repository"]).parent / TOWER_MODEL / TOWER_FILE
+        folder = Path(args["model_repository"]).parent / parameters["tower"]
         try:
-            tower = Tower.read(description)
+            tower = served_tower(folder, parameters)
         except ContractError as error:
             raise pb_utils.TritonModelException(str(error)) from error
         if tower.preprocessing_version != PREPROCESSING_VERSION:
             raise pb_utils.TritonModelException(
-                f"the tower of {description} was trained with version "
+                f"the tower of {folder} was trained with version "
                 f"{tower.preprocessing_version} of the preprocessing, this is version "
                 f"{PREPROCESSING_VERSION}; export the tower again or use the matching iq-tools"
             )
@@ -81,7 +81,7 @@ class TritonPythonModel:
         if pixels_of(tower).dims != tuple(int(side) for side in dims):
             height, width = tower.image_size
             raise pb_utils.TritonModelException(
-                f"{description} says {height}x{width}, this model's configuration {dims}; "
+                f"{folder} says {height}x{width}, this model's configuration {dims}; "
                 f"write both with: iq-tools repository"
             )
         self._image_size = tower.image_size
@@ -93,8 +93,9 @@ class TritonPythonModel:
         threads = int(parameters["threads"]) or usable_cores()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._counter = ImageCounter()
-        address = os.environ.get(METRICS_VARIABLE)
-        self._metrics = _metrics_endpoint(self._counter, address) if address else None
+        variable = metrics_variable(config["name"])
+        address = os.environ.get(variable)
+        self._metrics = _metrics_endpoint(self._counter, variable, address) if address else None
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Decodes every file of every request.
@@ -165,10 +166,15 @@ def respond(pixels: Any, errors: list[str]) -> Any:
     )
 
 
-def _metrics_endpoint(counter: ImageCounter, address: str) -> Endpoint:
+def metrics_variable(model: str) -> str:
+    """The environment variable with the address that a model's images are counted at."""
+    if model == PREPROCESS_MODEL:
+        return METRICS_VARIABLE
+    return f"{METRICS_VARIABLE}_{model.upper()}"
+
+
+def _metrics_endpoint(counter: ImageCounter, variable: str, address: str) -> Endpoint:
     host, separator, port = address.rpartition(":")
     if not separator or not port.isdecimal():
-        raise pb_utils.TritonModelException(
-            f"{METRICS_VARIABLE} is {address!r}, not HOST:PORT or :PORT"
-        )
+        raise pb_utils.TritonModelException(f"{variable} is {address!r}, not HOST:PORT or :PORT")
     return Endpoint(counter, host, int(port))

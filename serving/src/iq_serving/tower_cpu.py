@@ -1,4 +1,4 @@
-"""Triton's model `nima_tower` for the configuration `embedded`: the ONNX graph on the CPU.
+"""Triton's model `…_tower` for the configuration `embedded`: the ONNX graph on the CPU.
 
 For a server without a backend for ONNX, such as the one inside the wheel `nvidia-pytriton`. All
 requests that wait are scored as one batch.
@@ -27,7 +27,9 @@ from .contract import (
     PIXELS,
     PRECISIONS,
     TOWER_OUTPUTS,
+    ContractError,
 )
+from .identity import check_graph, check_version
 from .machine import has_bf16, usable_cores
 
 Array = npt.NDArray[Any]
@@ -43,13 +45,14 @@ class TritonPythonModel:
     """The interface that Triton's Python backend asks for."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Loads the graph into the engine that the configuration names.
+        """Checks the graph's identity and loads it into the engine that the configuration names.
 
         Args:
             args: Triton's; `model_config` is JSON, `model_repository` this model's folder.
 
         Raises:
-            TritonModelException: The engine is unknown or not installed, or cannot compute in the
+            TritonModelException: The version is incomplete or has parts that do not belong
+                together, or the engine is unknown or not installed, or cannot compute in the
                 precision that the configuration states.
         """
         parameters = {
@@ -58,11 +61,16 @@ class TritonPythonModel:
         }
         engine, precision = parameters["engine"], parameters["precision"]
         _check(engine, precision)
-        graph = Path(args["model_repository"]) / args["model_version"] / GRAPH_FILES[precision]
+        version = Path(args["model_repository"]) / args["model_version"]
+        graph = version / GRAPH_FILES[precision]
         if not graph.is_file():
             raise pb_utils.TritonModelException(
                 f"{graph} is missing; write it with: iq-tools repository --precision {precision}"
             )
+        try:
+            check_graph(graph, check_version(version, parameters))
+        except ContractError as error:
+            raise pb_utils.TritonModelException(str(error)) from error
         threads = int(parameters["threads"]) or usable_cores()
         self._run = ENGINES[engine](graph, threads, precision)
 

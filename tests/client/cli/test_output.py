@@ -7,12 +7,14 @@ import io
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 from tests.client.cli.conftest import COMMAND, Run
+from tests.client.faulty import FaultyServer, description
 
-from iq_client import LocalServer
+from iq_client import LocalServer, TowerIdentity
 
 
 @pytest.mark.parametrize("file_format", ["json", "jsonl", "csv", "parquet"])
@@ -46,3 +48,30 @@ def test_a_reader_that_goes_away_is_no_error(stub_server: LocalServer, photos: P
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
         assert b"Traceback" not in process.stderr.read()
+
+
+def test_every_format_says_whose_the_scores_are(
+    run: Run, faulty: FaultyServer, photos: Path, tmp_path: Path
+) -> None:
+    faulty.tower = description(quantiles=[1.0, 9.0], quantiles_of="photos of a test")
+    tower = TowerIdentity.parse(faulty.tower)
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for ending in ("json", "jsonl", "csv", "parquet"):
+        out = tmp_path / f"out.{ending}"
+        run("rank", photos, "gone.jpg", "-o", out, "--url", faulty.url, code=1)
+        if ending == "json":
+            rows[ending] = json.loads(out.read_text())
+        elif ending == "jsonl":
+            rows[ending] = [json.loads(line) for line in out.read_text().splitlines()]
+        elif ending == "csv":
+            rows[ending] = list(csv.DictReader(io.StringIO(out.read_text())))
+        else:
+            table = pq.read_table(out)
+            rows[ending] = table.to_pylist()
+            assert TowerIdentity.parse(table.schema.metadata[b"tower.json"].decode()) == tower
+    for found in rows.values():
+        assert [row["tower"] or None for row in found] == [tower.label] * 12 + [None]
+        percentiles = [float(row["percentile"]) for row in found[:12]]
+        assert percentiles == [tower.percentile(float(row["mean"])) for row in found[:12]]
+        assert len(set(percentiles)) > 1
+        assert not found[12]["percentile"]

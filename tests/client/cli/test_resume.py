@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
-from tests.client.cli.conftest import Run
+from hypothesis import example, given
+from hypothesis import strategies as st
+from tests.client.cli.conftest import HOSTILE, Run
+from tests.client.faulty import FaultyServer, description
 
+from iq_client.cli.resume import Index
 from iq_client.formats import read_scores
 
 
@@ -48,3 +53,84 @@ def test_resume_in_the_middle_keeps_the_order(run: Run, photos: Path, tmp_path: 
     )
     plain = json.loads(run("score", photos, "--format", "json").stdout)
     assert rows == plain
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_scores_of_another_tower_are_not_mixed_in(
+    run: Run, faulty: FaultyServer, photos: Path, tmp_path: Path, ending: str
+) -> None:
+    kept = tmp_path / f"kept.{ending}"
+    command = ("score", photos, "--url", faulty.url, "--resume", kept)
+    faulty.tower = description("one")
+    run("score", photos / "01.jpg", *command[2:])
+    before = kept.read_bytes()
+    faulty.tower = description("two")
+    error = " ".join(run(*command, code=2).stderr.split())
+    assert "of the tower one@" in error and "has the tower two@" in error
+    assert "--mix-towers" in error
+    faulty.tower = None
+    error = " ".join(run(*command, code=2).stderr.split())
+    assert "has a tower that is not named" in error
+    assert kept.read_bytes() == before
+    faulty.tower = description("two")
+    run(*command, "--mix-towers")
+    towers = [str(score.tower).partition("@")[0] for score in read_scores(kept)]
+    assert towers == ["one"] + ["two"] * 11
+    assert "--resume" in run("score", photos, "--mix-towers", code=2).stderr
+
+
+def test_scores_that_name_no_tower_are_not_mixed_in(
+    run: Run, faulty: FaultyServer, photos: Path, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept.jsonl"
+    run("score", photos / "01.jpg", "--resume", kept)
+    row = json.loads(kept.read_text())
+    del row["tower"], row["percentile"]  # as an earlier version wrote it
+    kept.write_text(json.dumps(row) + "\n")
+    faulty.tower = description()
+    error = run("score", photos, "--url", faulty.url, "--resume", kept, code=2).stderr
+    assert "a tower that is not named" in " ".join(error.split())
+    run("score", photos, "--resume", kept)
+    assert len(list(read_scores(kept))) == 12
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_names_are_found_again_whatever_they_are(run: Run, tmp_path: Path, ending: str) -> None:
+    folder = tmp_path / "hostile"
+    folder.mkdir()
+    for number, name in enumerate(HOSTILE):
+        (folder / name).write_bytes(b"photo %d" % number)
+    kept = tmp_path / f"kept.{ending}"
+    first = run("score", folder, "--resume", kept, "--format", "json").stdout
+    size = kept.stat().st_size
+    again = run("score", folder, "--resume", kept, "--format", "json").stdout
+    assert json.loads(again) == json.loads(first)
+    assert kept.stat().st_size == size
+
+
+@given(st.lists(st.text()))
+@example(["s3://a-bucket/photos/2026/11/000000903.jpg"])  # whose digest ends with a zero
+def test_the_index_finds_the_last_row_of_a_source(sources: list[str]) -> None:
+    index = Index()
+    for place, source in enumerate(sources):
+        index.add(source, place)
+    index.close()
+    expected = {source: place for place, source in enumerate(sources)}
+    assert {source: index.find(source) for source in sources} == expected
+    assert index.find("in none of them" * 3) is None
+
+
+def test_a_row_takes_less_than_a_hundred_bytes() -> None:
+    rows = 50_000
+    tracemalloc.start()
+    try:
+        index = Index()
+        for place in range(rows):
+            index.add(f"photos/2026/11/{place:09d}.jpg", place)
+        index.close()
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert index.find("photos/2026/11/000012345.jpg") == 12345
+    assert held / rows < 50
+    assert peak / rows < 100

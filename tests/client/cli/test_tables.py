@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 from tests.client.cli.conftest import HOSTILE, Run
+from tests.client.faulty import FaultyServer, description
 
 
 def test_hostile_names_do_not_reach_the_terminal(run: Run, tmp_path: Path) -> None:
@@ -25,3 +26,16 @@ def test_hostile_names_do_not_reach_the_terminal(run: Run, tmp_path: Path) -> No
     assert str(folder / "line\nbreak.jpg") in sources
     run("rank", folder, "--top", len(HOSTILE), "--copy-best", tmp_path / "best")
     assert len(list((tmp_path / "best").iterdir())) == len(HOSTILE)
+
+
+def test_percentiles_stand_beside_the_mean_where_there_are_any(
+    run: Run, faulty: FaultyServer, photos: Path
+) -> None:
+    command = ("rank", photos, "--url", faulty.url)
+    assert "beats" not in run(*command).stdout
+    faulty.tower = description(quantiles=[1.0, 9.0], quantiles_of="photos of a test")
+    head, _, *rows = run(*command).stdout.splitlines()
+    assert "beats" in head
+    # The bytes' length, 7 or 8, says the mean: 8 or 1, and how many of 1…9 are below it.
+    assert {(row.split()[1], row.split()[3]) for row in rows} == {("8.00", "88"), ("1.00", "0")}
+    assert all(len(row) - len(row.split()[-1]) <= 45 for row in rows)

@@ -180,3 +180,13 @@ def test_a_broken_photo_is_shown_without_a_picture(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:300])
     write_gallery(tmp_path / "out.html", ranking(str(path)))
     assert "size" not in photos(tmp_path / "out.html")[0]
+
+
+def test_a_percentile_stands_on_the_page_where_there_is_one(tmp_path: Path) -> None:
+    known = Score("a.jpg", 5.0, 1.5, tuple(np.full(10, 0.1)), percentile=83.4)
+    rows = [RankedImage(1, known), RankedImage(2, scored("b.jpg"))]
+    write_gallery(tmp_path / "page.html", rows)
+    scripts = Scripts((tmp_path / "page.html").read_text()).found
+    (data,) = [text for attributes, text in scripts if attributes.get("id") == "photos"]
+    photos = json.loads(data)["photos"]
+    assert [photo.get("percentile") for photo in photos] == [83, None]

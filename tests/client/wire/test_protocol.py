@@ -8,7 +8,8 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tritonclient.grpc import service_pb2
+from tests.client.faulty import description
+from tritonclient.grpc import model_config_pb2, service_pb2
 
 from iq_client.errors import ContractError, RequestFailed
 from iq_client.results import ImageError, Score
@@ -16,6 +17,8 @@ from iq_client.wire.protocol import (
     check_contract,
     decode_response,
     encode_request,
+    tower_identity,
+    tower_step,
 )
 
 
@@ -161,3 +164,26 @@ def test_an_error_of_a_code_that_is_not_in_the_contract() -> None:
     (score,) = decode_response(response, ["a"])
     assert score.error is not None and score.error.code == "BAD_RESPONSE"
     assert "HAUNTED: the photo stares back" in score.error.message
+
+
+def test_the_tower_of_an_ensemble_is_that_of_its_highest_version() -> None:
+    config = model_config_pb2.ModelConfig(name="nima")
+    for number in (2, 10):
+        text = description(f"tower {number}")
+        config.parameters[f"tower.{number}"].string_value = text
+    names = [
+        (found.name if found else None)
+        for found in (
+            tower_identity(config, versions) for versions in (["2"], ["2", "10"], ["3"], [])
+        )
+    ]
+    assert names == ["tower 2", "tower 10", None, None]
+
+
+def test_the_step_that_scores_is_the_one_with_the_mean() -> None:
+    config = model_config_pb2.ModelConfig(name="nima")
+    assert tower_step(config) is None
+    for name, output in (("preprocess", "PIXELS"), ("tower", "MEAN"), ("more", "OTHER")):
+        step = config.ensemble_scheduling.step.add(model_name=name)
+        step.output_map["OUT"] = output
+    assert tower_step(config) == "tower"

@@ -20,6 +20,7 @@ from tests.client.faulty import (
     FaultyServer,
     abort,
     codes_of,
+    description,
     faulty_mean,
     lengths_of,
     no_fault,
@@ -35,6 +36,7 @@ from iq_client import (
     RetryPolicy,
     Score,
     ServerUnavailable,
+    TowerIdentity,
 )
 
 StartFaulty: TypeAlias = Callable[..., FaultyServer]
@@ -336,3 +338,65 @@ def test_a_server_that_stays_away_leaves_what_was_scored(
     assert codes_of(scores[-100:]) == {"UNAVAILABLE"}
     for score, data in zip(scores, images, strict=True):
         assert not score.ok or score.mean == pytest.approx(stub_mean(data), abs=1e-5)
+
+
+def test_scores_say_whose_they_are(faulty: FaultyServer) -> None:
+    faulty.tower = description(quantiles=[1.0, 5.0, 9.0], quantiles_of="photos of a test")
+    with Client(faulty.url) as client:
+        scores = client.score_images([b"", b"xxx", b"xxxx"])
+        assert client.server_info().tower == TowerIdentity.parse(faulty.tower)
+    label = TowerIdentity.parse(faulty.tower).label
+    found = [(score.mean, score.percentile, score.tower) for score in scores]
+    assert found == [(1.0, 0.0, label), (4.0, 37.5, label), (5.0, 50.0, label)]
+
+
+def test_each_score_is_of_the_replica_that_gave_it(start_faulty: StartFaulty) -> None:
+    servers = [start_faulty(), start_faulty()]
+    for name, server in zip(("one", "two"), servers, strict=True):
+        server.tower = description(name)
+    with Client([server.url for server in servers], batch_size=1) as client:
+        scores = client.score_images(IMAGES[:10])
+    found = [str(score.tower).partition("@")[0] for score in scores]
+    assert set(found) == {"one", "two"}
+    assert found.count("one") == len(servers[0].requests)
+
+
+def test_a_server_that_was_away_is_asked_again_for_its_tower(faulty: FaultyServer) -> None:
+    faulty.tower = description("before")
+
+    def fault(number: int, request: Any, context: Any) -> None:
+        if number == 1:
+            faulty.tower = description("after")
+            context.abort(grpc.StatusCode.UNAVAILABLE, "injected")
+
+    faulty.fault = fault
+    with Client(faulty.url, batch_size=1, in_flight=1, retry=QUICK) as client:
+        scores = client.score_images(IMAGES[:3])
+    assert [str(score.tower).partition("@")[0] for score in scores] == ["before", "after", "after"]
+
+
+def test_a_description_that_is_none_is_a_broken_contract(faulty: FaultyServer) -> None:
+    faulty.tower = "{}"
+    with Client(faulty.url) as client, pytest.raises(ContractError, match="iq-tools repository"):
+        client.score_images(b"x")
+
+
+def test_a_server_that_is_away_does_not_hide_the_others(faulty: FaultyServer) -> None:
+    with Client(["127.0.0.1:9", faulty.url]) as client:
+        assert client.server_info().url == faulty.url
+        assert client.server_info().url == faulty.url
+
+
+def test_the_model_that_is_asked_may_have_another_name(faulty: FaultyServer) -> None:
+    with Client(faulty.url, model="aesthetic", version=3) as client:
+        assert client.score_images(b"x")[0].ok
+    (request,) = faulty.requests
+    assert (request.model_name, request.model_version) == ("aesthetic", "3")
+
+
+def test_a_model_that_is_missing_is_named(stub_server: LocalServer) -> None:
+    with (
+        Client(stub_server.url, model="aesthetic") as client,
+        pytest.raises(NotReadyError, match="`aesthetic`"),
+    ):
+        client.score_images(b"x")

@@ -54,7 +54,7 @@ def test_the_command_that_serves_the_plan_is_shown(repository: Path, photos: Pat
 def test_where_the_gpu_decodes_nothing_more_is_said(
     repository: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("iq_tools.tensorrt.gpu.gpu_decoding_problem", lambda repository: None)
+    monkeypatch.setattr("iq_tools.tensorrt.gpu.gpu_decoding_problem", lambda *_: None)
     result = _plan("--repository", repository, "--photos", photos, "--builder", "trtexec")
     assert result.exit_code == 0, result.output
     assert "host decodes them" not in result.output

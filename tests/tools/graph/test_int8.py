@@ -150,10 +150,8 @@ def test_bf16_is_refused_where_the_processor_lacks_it(
     # A repository from another machine: the server refuses as well, and does not serve f32.
     write_repository(onnx_file, tmp_path / "two")
     config = tmp_path / "two" / TOWER / "configs" / "embedded.pbtxt"
-    files = repository_files(
-        Tower.parse((tmp_path / "two" / TOWER / "tower.json").read_text(), origin="a test"),
-        precision="bf16",
-    )
+    tower = Tower.read(tmp_path / "two" / TOWER / "1" / "tower.json")
+    files = repository_files({1: tower}, precision="bf16")
     config.write_bytes(files[TOWER / "configs" / "embedded.pbtxt"])
     with pytest.raises(LocalServerError, match="this processor has no bf16"):
         LocalServer(tmp_path / "two").start()
@@ -191,7 +189,7 @@ def test_an_unknown_precision_is_refused(description: dict[str, Any]) -> None:
 
     tower = Tower.parse(json.dumps(description), origin="a test")
     with pytest.raises(InputError, match=", ".join(PRECISIONS)):
-        repository_files(tower, precision="fp8")
+        repository_files({1: tower}, precision="fp8")
 
 
 @given(st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=2, max_size=40))

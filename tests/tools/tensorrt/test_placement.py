@@ -24,7 +24,7 @@ def test_the_given_repository_stays_as_it_is(model_repository: Path, tmp_path: P
     plan.parent.mkdir()
     plan.write_bytes(b"plan")
     before = sorted(model_repository.rglob("*"))
-    served = lay_out(model_repository, plan, tmp_path / "work", decode_on_gpu=False)
+    served = lay_out(model_repository, {"nima": plan}, tmp_path / "work", decode_on_gpu=False)
     assert sorted(model_repository.rglob("*")) == before
     assert plan_path(served).read_bytes() == b"plan"
     assert not gpu_preprocessing(served).exists()
@@ -39,7 +39,7 @@ def test_a_plan_that_lies_in_the_repository_gives_way(tmp_path: Path) -> None:
     own.write_bytes(b"of another machine")
     plan = tmp_path / "model.plan"
     plan.write_bytes(b"of this one")
-    served = lay_out(tmp_path / "models", plan, tmp_path / "work", decode_on_gpu=True)
+    served = lay_out(tmp_path / "models", {"nima": plan}, tmp_path / "work", decode_on_gpu=True)
     assert plan_path(served).read_bytes() == b"of this one"
     assert own.read_bytes() == b"of another machine"
 
@@ -56,7 +56,7 @@ def test_only_a_plan_of_the_same_graph_is_kept(
     plan.write_bytes(b"plan")
     if report:
         plan.with_suffix(".json").write_text(report)
-    assert drop_plan_of_another(tmp_path, "this") != kept
+    assert drop_plan_of_another(plan.parent, "this") != kept
     assert plan.exists() == plan.with_suffix(".json").exists() == kept
 
 

@@ -115,10 +115,14 @@ def test_a_name_exports_without_further_words(cache: Path, tmp_path: Path) -> No
     save_weights(build_tower(get_tower("mobilenet")), cache / f"{NAME}.h5")
     record = {"tower": "mobilenet", "interpolation": "nearest"}
     (cache / f"{NAME}.h5.json").write_text(json.dumps(record))
-    result = CliRunner().invoke(main, ["export", "--weights", NAME, "-o", str(tmp_path / "out")])
+    said = ["--tower-version", "1.2", "--licence", "CC0-1.0"]
+    result = CliRunner().invoke(
+        main, ["export", "--weights", NAME, "-o", str(tmp_path / "out"), *said]
+    )
     assert result.exit_code == 0, result.output
     described = json.loads((tmp_path / "out" / "assets.extra" / "tower.json").read_text())
     assert (described["tower"], described["interpolation"]) == ("mobilenet", "nearest")
+    assert (described["version"], described["licence"]) == ("1.2", "CC0-1.0")
     other = load_tower(NAME, interpolation="bilinear")
     assert (other.tower.name, other.interpolation) == ("mobilenet", "bilinear")
 

@@ -9,8 +9,11 @@ from typing import Final
 
 from iq_serving.contract import ONNX_FILE
 from iq_tools.graph.convert import convert
-from iq_tools.repository import CpuPrecision, write_repository
+from iq_tools.layout import Place
+from iq_tools.repository import CpuPrecision, Statement, write_repository
 
+_PLACE: Final = Place()
+_STATEMENT: Final = Statement()
 _F32: Final = CpuPrecision()
 
 
@@ -18,6 +21,8 @@ def build_repository(
     saved_model: Path,
     output: Path,
     *,
+    place: Place = _PLACE,
+    statement: Statement = _STATEMENT,
     precision: CpuPrecision = _F32,
     report: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
@@ -26,6 +31,8 @@ def build_repository(
     Args:
         saved_model: What `siamese-nima export` wrote.
         output: The repository's folder.
+        place: The ensemble and version that it becomes.
+        statement: Facts about the tower that it does not say itself.
         precision: What the tower computes in on a CPU.
         report: Receives a line before each step.
 
@@ -41,4 +48,11 @@ def build_repository(
         report(f"convert {saved_model} to ONNX and compare")
         difference = convert(saved_model, onnx_file)
         report(f"largest difference from the SavedModel {difference:.2g}")
-        return write_repository(onnx_file, output, precision=precision, report=report)
+        return write_repository(
+            onnx_file,
+            output,
+            place=place,
+            statement=statement,
+            precision=precision,
+            report=report,
+        )

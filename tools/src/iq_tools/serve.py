@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from iq_serving.contract import PLAN_FILE
+from iq_serving.contract import ENSEMBLE_MODEL, PLAN_FILE
 from iq_tools.errors import GpuError, InputError, MissingToolError, ScoresMovedError
+from iq_tools.layout import ensembles
 from iq_tools.tensorrt.gpu import gpu_decoding_problem, require_gpu
 from iq_tools.tensorrt.placement import CONFIG_NAME, lay_out
 from iq_tools.tensorrt.plan import Builder, PlanOptions
@@ -125,20 +126,31 @@ def prepare(
     try:
         gpu = require_gpu()
         builder = find_builder()
-        plan = cached_plan(
-            repository, gpu, builder, cache=options.cache, photos=options.photos, report=report
-        )
+        names = ensembles(repository) or [ENSEMBLE_MODEL]
+        plans = {
+            name: cached_plan(
+                repository,
+                gpu,
+                builder,
+                ensemble=name,
+                cache=options.cache,
+                photos=options.photos,
+                report=report,
+            )
+            for name in names
+        }
     except _FALL_BACK as error:
         if options.runtime == _TENSORRT:
             raise
         return Start(repository, None, f"ONNX Runtime, because: {error}")
-    problem = gpu_decoding_problem(repository)
-    served = lay_out(repository, plan, options.work, decode_on_gpu=problem is None)
+    problem = gpu_decoding_problem(repository, names[0])
+    served = lay_out(repository, plans, options.work, decode_on_gpu=problem is None)
+    built = ", ".join(map(str, plans.values()))
     decoding = f"the host, because: {problem}" if problem else "the GPU"
     return Start(
         served,
         CONFIG_NAME,
-        f"TensorRT {builder.version} on {gpu['name']}, {plan}; photos are decoded by {decoding}",
+        f"TensorRT {builder.version} on {gpu['name']}, {built}; photos are decoded by {decoding}",
     )
 
 
@@ -155,6 +167,7 @@ def cached_plan(
     gpu: dict[str, str],
     builder: Builder,
     *,
+    ensemble: str = ENSEMBLE_MODEL,
     cache: Path,
     photos: Path,
     report: Callable[[str], None],
@@ -167,6 +180,7 @@ def cached_plan(
         repository: The model repository.
         gpu: As of `describe_gpu`.
         builder: The way to TensorRT.
+        ensemble: Whose tower's graph it is of.
         cache: The cache's folder.
         photos: Photos on which a new plan is compared with the graph.
         report: Receives a line for every step of a build.
@@ -181,7 +195,7 @@ def cached_plan(
     from iq_tools.graph.tower import graph_of
     from iq_tools.tensorrt.make import make_plan
 
-    onnx_file = graph_of(repository)
+    onnx_file = graph_of(repository, ensemble)
     folder = cache / plan_key(onnx_file, gpu, builder)
     plan = folder / PLAN_FILE
     if plan.is_file():

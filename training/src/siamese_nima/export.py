@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import keras
@@ -45,7 +47,12 @@ class ServedTower(tf.Module):  # type: ignore[misc]
 
 
 def export_saved_model(
-    tower: Tower, model: keras.Model, output: Path, *, interpolation: str
+    tower: Tower,
+    model: keras.Model,
+    output: Path,
+    *,
+    interpolation: str,
+    facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Writes a SavedModel with one signature and a dynamic batch.
 
@@ -55,6 +62,7 @@ def export_saved_model(
         output: Folder to write; it appears complete or not at all, and replaces one of before.
         interpolation: The server's way to resize for it, a key of
             `preprocessing.INTERPOLATIONS`.
+        facts: Further keys of the `tower.json`, such as `version` and `licence`.
 
     Raises:
         RuntimeError: Keras runs on another backend.
@@ -72,6 +80,7 @@ def export_saved_model(
         "image_size": [height, width],
         "interpolation": interpolation,
         "preprocessing_version": PREPROCESSING_VERSION,
+        **facts,
     }
     output.parent.mkdir(parents=True, exist_ok=True)
     with write_atomically(output) as folder:

@@ -124,7 +124,10 @@ def _embedded_server(server: ServerOptions) -> Iterator[Finding]:
     yield Finding("ok", "model repository", str(repository))
     began = time.monotonic()
     try:
-        with LocalServer(repository) as embedded, Client(embedded.url) as client:
+        with (
+            LocalServer(repository) as embedded,
+            Client(embedded.url, model=server.model, version=server.model_version) as client,
+        ):
             yield Finding("ok", "start", f"ready after {time.monotonic() - began:.1f} s")
             yield _scores(client, "scores from the embedded server")
     except IQClientError as error:

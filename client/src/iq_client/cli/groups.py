@@ -16,7 +16,7 @@ from iq_client.cli.gallery import Gallery, html_option
 from iq_client.cli.inputs import Paths, paths_argument
 from iq_client.cli.output import OutputOptions, output_options
 from iq_client.cli.progress import progress
-from iq_client.cli.resume import kept, resume_option
+from iq_client.cli.resume import ResumeOptions, kept, resume_options
 from iq_client.cli.scoring import Outcome, scores, until_interrupted
 from iq_client.cli.sections import SectionedCommand
 from iq_client.cli.server import (
@@ -39,7 +39,7 @@ from iq_client.groups import (
 )
 from iq_client.images.inputs import expand
 from iq_client.images.source import Source
-from iq_client.results import Group
+from iq_client.results import Group, TowerIdentity
 
 
 @click.command(cls=SectionedCommand)
@@ -71,7 +71,7 @@ from iq_client.results import Group
     help="The same within --max-gap.",
 )
 @copy_options
-@resume_option
+@resume_options
 @server_options
 @send_options
 @click.pass_context
@@ -84,7 +84,7 @@ def groups(
     max_distance: int,
     max_distance_in_burst: int,
     copy: CopyOptions,
-    resume: Path | None,
+    resume: ResumeOptions,
     server: ServerOptions,
     send: SendOptions,
 ) -> None:
@@ -112,33 +112,34 @@ def groups(
 
     with (
         open_client(server, send) as client,
-        kept(resume) as earlier,
+        kept(resume, client) as earlier,
         scores(
             client, sources(), countable=paths.countable, kept=earlier, outcome=outcome
         ) as iterator,
     ):
+        tower = output.tower(client)
         found = list(iterator)
     # Of what an earlier run scored nothing was read that a fingerprint could be taken from.
     known = [source for source, score in zip(watched, found, strict=False)
-             if earlier.get(score.source) is not None]  # fmt: skip
+             if earlier.find(score.source) is not None]  # fmt: skip
     _read(known, outcome)
     fingerprints = [
         taken if score.ok else UNKNOWN
         for score, taken in zip(found, prints.first(len(found)), strict=True)
     ]
     found_groups = group_images(found, fingerprints, grouping=grouping)
-    _write(found_groups, output)
+    _write(found_groups, output, tower)
     gallery.write(found_groups)
     copy.copy([group.best.score.source for group in found_groups if group.best.score.ok])
     ctx.exit(outcome.exit_code)
 
 
-def _write(groups: list[Group], output: OutputOptions) -> None:
+def _write(groups: list[Group], output: OutputOptions, tower: TowerIdentity | None) -> None:
     rows = [(number, row) for number, group in enumerate(groups, 1) for row in group.images]
     if output.file_format is None:
         tables.print_ranking([row for _, row in rows], groups=[number for number, _ in rows])
         return
-    with output.writer(["group", "rank"]) as write:
+    with output.writer(["group", "rank"], tower) as write:
         for number, row in rows:
             write({"group": number, **row.to_dict()})
 

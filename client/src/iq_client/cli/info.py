@@ -10,6 +10,7 @@ from rich.table import Table
 from iq_client.cli import tables
 from iq_client.cli.sections import SectionedCommand
 from iq_client.cli.server import ServerOptions, open_client, server_options
+from iq_client.results import TowerIdentity
 
 
 @click.command(cls=SectionedCommand)
@@ -18,13 +19,27 @@ from iq_client.cli.server import ServerOptions, open_client, server_options
 def info(file_format: str, server: ServerOptions) -> None:
     """Show what the server and its model are."""
     with open_client(server) as client:
-        facts = client.server_info().to_dict()
+        found = client.server_info()
+    facts = found.to_dict()
     if file_format == "json":
         click.echo(json.dumps(facts, indent=2))
         return
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
-    for name, value in facts.items():
+    del facts["tower"]
+    for name, value in (facts | _tower_facts(found.tower)).items():
         text = ", ".join(value) if isinstance(value, tuple) else str(value)
         table.add_row(name.replace("_", " "), tables.printable(text))
     tables.show(table)
+
+
+def _tower_facts(tower: TowerIdentity | None) -> dict[str, str]:
+    if tower is None:
+        return {"tower": "not named"}
+    return {
+        "tower": f"{tower.name} {tower.version}",
+        "tower sha256": tower.sha256,
+        "preprocessing version": str(tower.preprocessing_version),
+        "licence of the weights": tower.licence,
+        "percentiles among": tower.quantiles_of or "none",
+    }

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import click
 
+from iq_client.client import Client
 from iq_client.formats import (
     FILE_FORMATS,
     FileFormat,
@@ -22,6 +23,7 @@ from iq_client.formats import (
     import_pyarrow,
     open_writer,
 )
+from iq_client.results import TowerIdentity
 
 TABLE = "table"
 
@@ -69,12 +71,24 @@ class OutputOptions:
     path: Path | None
 
     @contextmanager
-    def writer(self, leading: Sequence[str] = ()) -> Iterator[WriteRow]:
+    def writer(
+        self, leading: Sequence[str] = (), tower: TowerIdentity | None = None
+    ) -> Iterator[WriteRow]:
         """Gives a function that writes one row; the file is complete when the block ends."""
         if self.file_format is None:
             raise ValueError("a table has no rows to write one by one")
-        with self._stream() as stream, open_writer(self.file_format, stream, leading) as write:
+        with (
+            self._stream() as stream,
+            open_writer(self.file_format, stream, leading, tower) as write,
+        ):
             yield write
+
+    def tower(self, client: Client) -> TowerIdentity | None:
+        """The network behind a client, where the file says more of it than its rows do.
+
+        To be asked before the work: a server that goes away later must not cost what was done.
+        """
+        return client.server_info().tower if self.file_format == "parquet" else None
 
     @contextmanager
     def _stream(self) -> Iterator[BinaryIO]:

@@ -11,7 +11,7 @@ from iq_client.cli.copy import CopyOptions, copy_options
 from iq_client.cli.gallery import Gallery, html_option
 from iq_client.cli.inputs import Paths, paths_argument
 from iq_client.cli.output import OutputOptions, min_score_option, output_options
-from iq_client.cli.resume import kept, resume_option
+from iq_client.cli.resume import ResumeOptions, kept, resume_options
 from iq_client.cli.sections import SectionedCommand
 from iq_client.cli.server import (
     SendOptions,
@@ -39,7 +39,7 @@ from iq_client.results import RankKey
     help="lower_bound is the mean less one standard deviation: disputed photos come later.",
 )
 @copy_options
-@resume_option
+@resume_options
 @server_options
 @send_options
 @click.pass_context
@@ -52,7 +52,7 @@ def rank(
     min_score: float,
     by: RankKey,
     copy: CopyOptions,
-    resume: Path | None,
+    resume: ResumeOptions,
     server: ServerOptions,
     send: SendOptions,
 ) -> None:
@@ -67,18 +67,19 @@ def rank(
     sources = gallery.keep(expand(paths, send.inputs))
     with (
         open_client(server, send) as client,
-        kept(resume) as earlier,
+        kept(resume, client) as earlier,
         scoring.scores(
             client, sources, countable=paths.countable, kept=earlier, outcome=outcome
         ) as scores,
     ):
+        tower = output.tower(client)
         rows = ranked(scores, key=by)
     good = [row for row in rows if row.score.ok and row.score.mean >= min_score][:top]
     rows = [*good, *(row for row in rows if not row.score.ok)]
     if output.file_format is None:
         tables.print_ranking(rows)
     else:
-        with output.writer(["rank"]) as write:
+        with output.writer(["rank"], tower) as write:
             for row in rows:
                 write(row.to_dict())
     gallery.write(rows)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from iq_client.cli import scoring, tables
 from iq_client.cli.inputs import Paths, paths_argument
 from iq_client.cli.output import OutputOptions, min_score_option, output_options
-from iq_client.cli.resume import kept, resume_option
+from iq_client.cli.resume import ResumeOptions, kept, resume_options
 from iq_client.cli.sections import SectionedCommand
 from iq_client.cli.server import (
     SendOptions,
@@ -25,7 +23,7 @@ from iq_client.images.inputs import expand
 @paths_argument
 @output_options
 @min_score_option
-@resume_option
+@resume_options
 @server_options
 @send_options
 @click.pass_context
@@ -34,7 +32,7 @@ def score(
     paths: Paths,
     output: OutputOptions,
     min_score: float,
-    resume: Path | None,
+    resume: ResumeOptions,
     server: ServerOptions,
     send: SendOptions,
 ) -> None:
@@ -47,17 +45,18 @@ def score(
     sources = expand(paths, send.inputs)
     with (
         open_client(server, send) as client,
-        kept(resume) as earlier,
+        kept(resume, client) as earlier,
         scoring.scores(
             client, sources, countable=paths.countable, kept=earlier, outcome=outcome
         ) as scores,
     ):
+        tower = output.tower(client)
         # A photo that failed has no mean to be too low.
         shown = (score for score in scores if not score.mean < min_score)
         if output.file_format is None:
             tables.print_scores(shown)
         else:
-            with output.writer() as write:
+            with output.writer(tower=tower) as write:
                 for score in shown:
                     write(score.to_dict())
     ctx.exit(outcome.exit_code)

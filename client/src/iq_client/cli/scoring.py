@@ -17,7 +17,7 @@ import click
 
 from iq_client.cli import exit_codes
 from iq_client.cli.progress import progress
-from iq_client.cli.resume import Kept
+from iq_client.cli.resume import Kept, Row
 from iq_client.client import Client
 from iq_client.images.source import Source
 from iq_client.results import Score
@@ -68,10 +68,11 @@ def scores(
         ):
 
             def noted() -> Iterator[Score]:
-                for score in found:
+                for score, new in found:
                     bar.advance()
                     outcome.failed |= not score.ok
-                    kept.keep(score)
+                    if new:
+                        kept.keep(score)
                     yield score
 
             rest = noted()
@@ -151,19 +152,23 @@ def _ahead(sources: Iterable[Source], tell: Callable[[int], None]) -> Iterator[S
         yield item
 
 
-def _merged(client: Client, sources: Iterable[Source], kept: Kept) -> Generator[Score, None, None]:
-    """Known scores and new ones in the order of the sources."""
-    order: deque[Score | None] = deque()  # None stands for a score that is still to come
+def _merged(
+    client: Client, sources: Iterable[Source], kept: Kept
+) -> Generator[tuple[Score, bool], None, None]:
+    """Known scores and new ones, marked with True, in the order of the sources."""
+    order: deque[Row | None] = deque()  # None stands for a score that is still to come
 
     def unknown() -> Iterator[Source]:
         for source in sources:
-            score = kept.get(source.name)
-            order.append(score)
-            if score is None:
+            row = kept.find(source.name)
+            order.append(row)
+            if row is None:
                 yield source
 
     for score in client.iter_scores(unknown()):
-        while (earlier := order.popleft()) is not None:
-            yield earlier
-        yield score
-    yield from (earlier for earlier in order if earlier is not None)
+        while (row := order.popleft()) is not None:
+            yield kept.read(row), False
+        yield score, True
+    while order:
+        if (row := order.popleft()) is not None:
+            yield kept.read(row), False

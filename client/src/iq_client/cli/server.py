@@ -18,6 +18,7 @@ from iq_client.local.installation import REPOSITORY_VARIABLE
 from iq_client.local.server import LocalServer
 from iq_client.options import DEFAULT_BATCH_SIZE, URL_VARIABLE
 from iq_client.wire.channel import TLS, Compression
+from iq_client.wire.protocol import MODEL_NAME
 
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(path_type=Path)  # whether it is there is asked when it is used
@@ -38,6 +39,8 @@ class ServerOptions:
     key: Path | None
     server_name: str | None
     timeout: float
+    model: str
+    model_version: int | None
 
     @property
     def embedded(self) -> bool:
@@ -110,6 +113,19 @@ _SERVER_OPTIONS = [
         metavar="SECONDS",
         help="For one try of a request.",
     ),
+    click.option(
+        "--model",
+        metavar="NAME",
+        default=MODEL_NAME,
+        show_default=True,
+        help="The ensemble that is asked: a server may have several.",
+    ),
+    click.option(
+        "--model-version",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Of the ensemble.  [default: the server's choice]",
+    ),
 ]
 
 _SEND_OPTIONS = [
@@ -175,6 +191,8 @@ def open_client(server: ServerOptions, send: SendOptions | None = None) -> Itera
     """
     options: dict[str, Any] = {
         "timeout": server.timeout,
+        "model": server.model,
+        "version": server.model_version,
         "tls": _tls(server),
         "headers": _headers(server),
     }

@@ -61,7 +61,7 @@ def print_ranking(rows: Iterable[RankedImage], *, groups: Sequence[int] | None =
     if groups is not None:
         table.add_column("group", justify="right")
     table.add_column("#", justify="right", style="bold")
-    _score_columns(table)
+    percentiles = _score_columns(table, [row.score for row in rows])
     previous = None
     for index, row in enumerate(rows):
         if not row.score.ok:
@@ -70,7 +70,7 @@ def print_ranking(rows: Iterable[RankedImage], *, groups: Sequence[int] | None =
         if groups is not None:
             first = [str(groups[index]) if groups[index] != previous else ""]
             previous = groups[index]
-        table.add_row(*first, str(row.rank), *_score_cells(row.score))
+        table.add_row(*first, str(row.rank), *_score_cells(row.score, percentiles))
     _print(table, [row.score for row in rows])
 
 
@@ -78,10 +78,10 @@ def print_scores(scores: Iterable[Score]) -> None:
     """Mean, spread, distribution and path in the order given; then what failed."""
     scores = list(scores)
     table = _table()
-    _score_columns(table)
+    percentiles = _score_columns(table, scores)
     for score in scores:
         if score.ok:
-            table.add_row(*_score_cells(score))
+            table.add_row(*_score_cells(score, percentiles))
     _print(table, scores)
 
 
@@ -89,20 +89,27 @@ def _table() -> Table:
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
 
 
-def _score_columns(table: Table) -> None:
+def _score_columns(table: Table, scores: Sequence[Score]) -> bool:
+    """Adds the columns of scores; returns whether that of percentiles is among them."""
+    percentiles = any(score.percentile is not None for score in scores)
     table.add_column("mean", justify="right")
     table.add_column("± std", justify="right", style="dim")
+    if percentiles:
+        table.add_column("beats", justify="right")
     table.add_column(f"votes {VOTES[0]}-{VOTES[-1]}", no_wrap=True, style="cyan")
     table.add_column("photo", overflow="fold")
+    return percentiles
 
 
-def _score_cells(score: Score) -> tuple[str, str, str, Text]:
-    return (
+def _score_cells(score: Score, percentiles: bool) -> list[str | Text]:
+    beats = "" if score.percentile is None else f"{score.percentile:.0f} %"
+    return [
         f"{score.mean:.2f}",
         f"{score.std:.2f}",
+        *([beats] if percentiles else []),
         sparkline(score.distribution),
         Text(printable(score.source)),
-    )
+    ]
 
 
 def _print(table: Table, scores: Sequence[Score]) -> None:

@@ -130,6 +130,8 @@ def _photo(
     if score.error is None:
         photo["mean"] = round(score.mean, 4)
         photo["std"] = round(score.std, 4)
+        if score.percentile is not None:
+            photo["percentile"] = round(score.percentile)
         photo["p"] = [round(probability, 4) for probability in score.distribution]
     else:
         photo["error"] = [score.error.code, score.error.message]

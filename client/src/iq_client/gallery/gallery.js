@@ -96,6 +96,10 @@
     return card;
   }
 
+  function betterThan(photo) {
+    return `better than ${photo.percentile} % of ordinary photos`;
+  }
+
   function fill(photo) {
     const picture = make("div", "photo");
     if (photo.size) {
@@ -111,8 +115,13 @@
     numbers.append(
       make("span", "mean", photo.mean.toFixed(2)),
       make("span", "std", `± ${photo.std.toFixed(2)}`),
-      make("span", "rank", `#${photo.rank}`),
     );
+    if (photo.percentile !== undefined) {
+      const share = make("span", "percentile", `${photo.percentile} %`);
+      share.title = betterThan(photo);
+      numbers.append(share);
+    }
+    numbers.append(make("span", "rank", `#${photo.rank}`));
     const name = make("div", "name", photo.name.split(/[\\/]/).pop() || photo.name);
     name.title = photo.name;
     const caption = make("figcaption");
@@ -265,7 +274,8 @@
       }
     }
     const score = make("div", "score", `${photo.mean.toFixed(2)} `);
-    score.append(make("small", "", `± ${photo.std.toFixed(2)} · #${photo.rank}`));
+    const better = photo.percentile === undefined ? "" : ` · ${betterThan(photo)}`;
+    score.append(make("small", "", `± ${photo.std.toFixed(2)}${better} · #${photo.rank}`));
     const path = make("div", "path");
     if (photo.original) {
       const link = make("a", "", photo.name);

@@ -13,6 +13,7 @@ from typing import Final
 from iq_client.errors import LocalServerError
 from iq_client.wire.protocol import MODEL_NAME
 
+_TOWER_FILE: Final = "tower.json"
 REPOSITORY_VARIABLE: Final = "IQ_MODEL_REPOSITORY"
 INSTALL_HINT: Final = "pip install 'iq-client[local]'"
 
@@ -36,11 +37,17 @@ def find_model_repository(given: str | Path | None = None) -> Path:
         candidate, origin = Path(os.environ[REPOSITORY_VARIABLE]), f"${REPOSITORY_VARIABLE}"
     else:
         candidate, origin = Path("model_repository"), "the default"
-    if not (candidate / MODEL_NAME).is_dir():
+    if not any(candidate.glob("*/config.pbtxt")):
         raise LocalServerError(
             f"no model repository at {candidate.absolute()} ({origin}): a folder that holds "
             f"`{MODEL_NAME}/` is needed. Give its path (model_repository=… or "
             f"--model-repository) or set {REPOSITORY_VARIABLE}."
+        )
+    for older in candidate.glob(f"*_tower/{_TOWER_FILE}"):
+        raise LocalServerError(
+            f"{older} is of an older layout, in which a tower is not compared with its "
+            f"description. Write the repository again: iq-tools repository --onnx "
+            f"{older.parent}/1/model.onnx --output {candidate}"
         )
     return candidate.resolve()
 

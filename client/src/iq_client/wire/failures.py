@@ -12,7 +12,6 @@ from iq_client.errors import (
     RequestFailed,
     ServerUnavailable,
 )
-from iq_client.wire.protocol import MODEL_NAME
 
 if TYPE_CHECKING:
     import grpc
@@ -48,11 +47,12 @@ def request_failed(error: grpc.RpcError | grpc.FutureCancelledError) -> RequestF
     return RequestFailed(code, message, divisible=too_large or code in ("INTERNAL", "UNKNOWN"))
 
 
-def connect_error(url: str, failure: RequestFailed) -> IQClientError:
+def connect_error(url: str, model: str, failure: RequestFailed) -> IQClientError:
     """The exception for a server that cannot be used, with what to do about it.
 
     Args:
         url: The server's address.
+        model: The model that is wanted.
         failure: The failure of a question to it.
     """
     if failure.code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
@@ -62,7 +62,7 @@ def connect_error(url: str, failure: RequestFailed) -> IQClientError:
         )
     if failure.code in ("NOT_FOUND", "FAILED_PRECONDITION") or "is not ready" in failure.message:
         return NotReadyError(
-            f"the server at {url} has no model `{MODEL_NAME}` ({failure.message}): give it the "
+            f"the server at {url} has no model `{model}` ({failure.message}): give it the "
             f"model repository of this project."
         )
     if failure.code == "UNIMPLEMENTED":

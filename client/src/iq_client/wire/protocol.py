@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
 
 from iq_client.codes import ServerCode
 from iq_client.errors import ContractError, RequestFailed
-from iq_client.results import VOTES, ImageError, Score
+from iq_client.results import VOTES, ImageError, Score, TowerIdentity
 
 if TYPE_CHECKING:
-    from tritonclient.grpc import service_pb2
+    from tritonclient.grpc import model_config_pb2, service_pb2
 
 MODEL_NAME: Final = "nima"
 INFER_METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
 # protobuf refuses messages of 2 GiB; the rest of a request is far below the margin.
 MAX_MESSAGE_BYTES: Final = 2**31 - 2**16
+
+_TOWER_PARAMETER: Final = "tower."  # and the number of a version
 
 # Name: (datatype, shape behind the batch dimension).
 INPUTS: Final = {"IMAGE": ("BYTES", (1,))}
@@ -39,19 +41,23 @@ _LENGTH: Final = struct.Struct("<I")
 _RAW_INPUT_CONTENTS: Final = b"\x3a"
 
 
-def encode_request(images: Sequence[bytes], request_id: str) -> bytes:
+def encode_request(
+    images: Sequence[bytes], request_id: str, *, model: str = MODEL_NAME, version: str = ""
+) -> bytes:
     """The request for a batch of encoded images, ready to be sent.
 
     Args:
         images: Files as bytes, unchanged; at least one.
         request_id: Shows up in the server's log and traces.
+        model: The model that is asked.
+        version: Its version; empty for the one that the server prefers.
 
     Returns:
         A serialised `ModelInferRequest` with `IMAGE` BYTES [len(images), 1].
     """
     from tritonclient.grpc import service_pb2
 
-    request = service_pb2.ModelInferRequest(model_name=MODEL_NAME, id=request_id)
+    request = service_pb2.ModelInferRequest(model_name=model, model_version=version, id=request_id)
     request.inputs.add(name="IMAGE", datatype="BYTES", shape=[len(images), 1])
     size = sum(_LENGTH.size + len(image) for image in images)
     # The images are most of a request. Appended to the rest as the field that they are in the
@@ -67,13 +73,16 @@ def encode_request(images: Sequence[bytes], request_id: str) -> bytes:
 
 
 def decode_response(
-    response: service_pb2.ModelInferResponse, sources: Sequence[str]
+    response: service_pb2.ModelInferResponse,
+    sources: Sequence[str],
+    tower: TowerIdentity | None = None,
 ) -> list[Score]:
     """The scores in a response.
 
     Args:
         response: The server's answer to a request with one image per source.
         sources: Names of the images, in the request's order.
+        tower: The network that the scores are of, where it is known.
 
     Returns:
         One score per source, in the same order.
@@ -89,6 +98,7 @@ def decode_response(
     means = struct.unpack(f"<{count}f", raw["MEAN"])
     stds = struct.unpack(f"<{count}f", raw["STD"])
     errors = _split_bytes(raw["ERROR"], count)
+    label = None if tower is None else tower.label
     scores = []
     for i, source in enumerate(sources):
         if errors[i]:
@@ -97,8 +107,53 @@ def decode_response(
         distribution = distributions[votes * i : votes * (i + 1)]
         if not all(map(math.isfinite, (means[i], stds[i], *distribution))):
             raise _bad_response(f"{source} came back with neither a score nor an error")
-        scores.append(Score(source, means[i], stds[i], distribution))
+        scores.append(
+            Score(
+                source,
+                means[i],
+                stds[i],
+                distribution,
+                percentile=None if tower is None else tower.percentile(means[i]),
+                tower=label,
+            )
+        )
     return scores
+
+
+def tower_step(config: model_config_pb2.ModelConfig) -> str | None:
+    """The model of an ensemble that computes the scores; None where it is no ensemble."""
+    for step in config.ensemble_scheduling.step:
+        if "MEAN" in step.output_map.values():
+            return str(step.model_name)
+    return None
+
+
+def tower_identity(
+    config: model_config_pb2.ModelConfig, versions: Iterable[str]
+) -> TowerIdentity | None:
+    """The identity that an ensemble's configuration has of its tower.
+
+    Args:
+        config: The ensemble's; its parameters describe every version of the tower.
+        versions: Those of the tower that are ready; the highest answers.
+
+    Returns:
+        The identity, or None where the server does not say.
+
+    Raises:
+        ContractError: What it says is no identity.
+    """
+    served = max((int(version) for version in versions), default=0)
+    parameter = f"{_TOWER_PARAMETER}{served}"
+    if parameter not in config.parameters:
+        return None
+    try:
+        return TowerIdentity.parse(config.parameters[parameter].string_value)
+    except ValueError as error:
+        raise ContractError(
+            f"the parameter {parameter} of the server's model `{config.name}` is {error}: write "
+            f"its repository again with `iq-tools repository`."
+        ) from error
 
 
 def check_contract(metadata: service_pb2.ModelMetadataResponse) -> None:

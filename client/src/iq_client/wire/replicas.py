@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from iq_client.results import TowerIdentity
 from iq_client.wire.protocol import INFER_METHOD
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ class Replica:
         self.infer: grpc.UnaryUnaryMultiCallable = channel.unary_unary(
             INFER_METHOD, response_deserializer=service_pb2.ModelInferResponse.FromString
         )
+        # The network behind it, once the server was asked; another one may come back after a
+        # failure, so it is asked again then.
+        self.tower: TowerIdentity | None = None
+        self.identified = False
         self.failures = 0
         self.ejected_until = 0.0
 
@@ -60,6 +65,9 @@ class Replicas:
     def __iter__(self) -> Iterator[Replica]:
         return iter(self._replicas)
 
+    def __len__(self) -> int:
+        return len(self._replicas)
+
     def pick(self) -> Replica:
         """The next replica in turn that is not left out, else the one that comes back first."""
         now = self._clock()
@@ -84,6 +92,7 @@ class Replicas:
             delay = min(EJECTION_SECONDS * 2**replica.failures, MAX_EJECTION_SECONDS)
             replica.failures = min(replica.failures + 1, 10)
             replica.ejected_until = self._clock() + delay
+            replica.tower, replica.identified = None, False
 
     def answered(self, replica: Replica) -> None:
         """Takes a replica back in turn."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import time
@@ -13,21 +14,23 @@ from iq_client.errors import (
     AccessDenied,
     ConnectError,
     DeadlineExceeded,
+    IQClientError,
     NotReadyError,
     RequestFailed,
     ServerUnavailable,
 )
-from iq_client.results import Score, ServerInfo
+from iq_client.results import Score, ServerInfo, TowerIdentity
 from iq_client.wire.call import Call
 from iq_client.wire.channel import TLS, Compression, grpc_compression, open_channel
 from iq_client.wire.failures import connect_error, request_failed
 from iq_client.wire.limit import InFlightLimit
 from iq_client.wire.protocol import (
-    MODEL_NAME,
     Metadata,
     check_contract,
     decode_response,
     encode_request,
+    tower_identity,
+    tower_step,
 )
 from iq_client.wire.replicas import Replica, Replicas
 from iq_client.wire.retry import Fault, RetryPolicy, Tries, fault_of
@@ -120,6 +123,8 @@ class GrpcTransport:
         self,
         urls: Sequence[str],
         *,
+        model: str,
+        version: str,
         limit: InFlightLimit,
         retry: RetryPolicy,
         timeout: float | None,
@@ -132,6 +137,8 @@ class GrpcTransport:
 
         Args:
             urls: Addresses, `HOST:PORT` or `dns:///NAME:PORT`.
+            model: The model that is asked for scores.
+            version: Its version; empty for the one that the server prefers.
             limit: The gate that every try of a request passes.
             retry: Patience with a request that fails.
             timeout: Seconds for a single try, or None.
@@ -141,6 +148,8 @@ class GrpcTransport:
             keepalive: Seconds of silence, while a request is under way, after which the connection
                 is probed; None for never.
         """
+        self._model = model
+        self._version = version
         self._limit = limit
         self._retry = retry
         self._timeout = timeout
@@ -158,29 +167,36 @@ class GrpcTransport:
 
     def score(self, images: Sequence[bytes], names: Sequence[str], call: Call) -> list[Score]:
         """The scores of one batch, from whichever replica answers."""
-        request = encode_request(images, f"{self._id}-{next(self._numbers)}")
+        request = encode_request(
+            images,
+            f"{self._id}-{next(self._numbers)}",
+            model=self._model,
+            version=self._version,
+        )
         if call.trace is None:
-            response = self._infer(request, len(images), call, self._metadata)
+            tower, response = self._infer(request, len(images), call, self._metadata)
         else:
             with call.trace.request(len(images), len(request)) as headers:
-                response = self._infer(request, len(images), call, (*self._metadata, *headers))
-        return decode_response(response, names)
+                tower, response = self._infer(
+                    request, len(images), call, (*self._metadata, *headers)
+                )
+        return decode_response(response, names, tower)
 
     def _infer(
         self, request: bytes, images: int, call: Call, metadata: Metadata
-    ) -> service_pb2.ModelInferResponse:
+    ) -> tuple[TowerIdentity | None, service_pb2.ModelInferResponse]:
         tries = Tries(self._retry, self._random)
         while True:
             call.check()
             replica = self._replicas.pick()
             try:
-                response = self._try(replica, request, images, call, metadata)
+                answer = self._try(replica, request, images, call, metadata)
             except RequestFailed as error:
                 call.check()  # where the call is over, that is the reason
                 failure = error
             else:
                 self._replicas.answered(replica)
-                return response
+                return answer
             fault = fault_of(failure)
             if fault is Fault.AWAY:
                 self._replicas.eject(replica)
@@ -195,12 +211,17 @@ class GrpcTransport:
 
     def _try(
         self, replica: Replica, request: bytes, images: int, call: Call, metadata: Metadata
-    ) -> service_pb2.ModelInferResponse:
+    ) -> tuple[TowerIdentity | None, service_pb2.ModelInferResponse]:
         import grpc
 
         self._limit.acquire()
         scored, overloaded = 0, False
         try:
+            if not replica.identified:
+                # Where this fails the request will as well, and says why.
+                with contextlib.suppress(IQClientError):
+                    self._describe_model(replica, call.remaining(CONTROL_SECONDS))
+            tower = replica.tower
             response: service_pb2.ModelInferResponse = call.wait_for(
                 replica.infer.future(
                     request,
@@ -210,7 +231,7 @@ class GrpcTransport:
                 )
             )
             scored = images
-            return response
+            return tower, response
         except (grpc.RpcError, grpc.FutureCancelledError) as error:
             failure = request_failed(error)
             # Where the call's own time is up, the server is not to blame.
@@ -249,10 +270,20 @@ class GrpcTransport:
         return limits[0]
 
     def server_info(self, timeout: float | None) -> ServerInfo:
-        """Description of the next replica and of the model on it."""
+        """Description of the first replica in turn that answers, and of the model on it."""
+        unavailable: list[ServerUnavailable] = []
+        for _ in range(len(self._replicas)):
+            replica = self._replicas.pick()
+            try:
+                return self._describe_replica(replica, timeout)
+            except ServerUnavailable as error:
+                unavailable.append(error)
+                self._replicas.eject(replica)
+        raise unavailable[0]
+
+    def _describe_replica(self, replica: Replica, timeout: float | None) -> ServerInfo:
         from tritonclient.grpc import service_pb2
 
-        replica = self._replicas.pick()
         server = self._ask(replica, "ServerMetadata", service_pb2.ServerMetadataRequest(), timeout)
         model, config = self._describe_model(replica, timeout)
         return ServerInfo(
@@ -264,17 +295,26 @@ class GrpcTransport:
             model_versions=tuple(model.versions),
             model_platform=model.platform or config.backend,
             max_batch_size=config.max_batch_size,
+            tower=replica.tower,
         )
+
+    @property
+    def _wanted(self) -> str:
+        version = f" in version {self._version}" if self._version else ""
+        return f"`{self._model}`{version}"
 
     def _check_replica(self, replica: Replica, timeout: float | None) -> int:
         from tritonclient.grpc import service_pb2
 
         ready = self._ask(
-            replica, "ModelReady", service_pb2.ModelReadyRequest(name=MODEL_NAME), timeout
+            replica,
+            "ModelReady",
+            service_pb2.ModelReadyRequest(name=self._model, version=self._version),
+            timeout,
         )
         if not ready.ready:
             raise NotReadyError(
-                f"the server at {replica.url} has no model `{MODEL_NAME}` ready: it is still "
+                f"the server at {replica.url} has no model {self._wanted} ready: it is still "
                 f"loading (wait_until_ready waits for it) or serves another repository."
             )
         metadata, config = self._describe_model(replica, timeout)
@@ -287,11 +327,24 @@ class GrpcTransport:
         from tritonclient.grpc import service_pb2
 
         metadata = self._ask(
-            replica, "ModelMetadata", service_pb2.ModelMetadataRequest(name=MODEL_NAME), timeout
+            replica,
+            "ModelMetadata",
+            service_pb2.ModelMetadataRequest(name=self._model, version=self._version),
+            timeout,
         )
         answer = self._ask(
-            replica, "ModelConfig", service_pb2.ModelConfigRequest(name=MODEL_NAME), timeout
+            replica,
+            "ModelConfig",
+            service_pb2.ModelConfigRequest(name=self._model, version=self._version),
+            timeout,
         )
+        step = tower_step(answer.config)
+        versions = metadata.versions
+        if step is not None:
+            request = service_pb2.ModelMetadataRequest(name=step)
+            versions = self._ask(replica, "ModelMetadata", request, timeout).versions
+        replica.tower = tower_identity(answer.config, versions)
+        replica.identified = True
         return metadata, answer.config
 
     def _ask(self, replica: Replica, method: str, request: Any, timeout: float | None) -> Any:
@@ -301,4 +354,4 @@ class GrpcTransport:
         try:
             return send(request, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise connect_error(replica.url, request_failed(error)) from error
+            raise connect_error(replica.url, self._model, request_failed(error)) from error

@@ -7,7 +7,9 @@ the client keeps a few of its own, which it compares with the server's when it c
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,11 +33,14 @@ ERROR: Final = "ERROR"
 # What the tower's graph computes, and the number of values per image.
 TOWER_OUTPUTS: Final = {DISTRIBUTION: VOTE_BINS, MEAN: 1, STD: 1}
 
+# An ensemble and its steps; a repository may hold others under other names.
 ENSEMBLE_MODEL: Final = "nima"
-PREPROCESS_MODEL: Final = "nima_preprocess"
-TOWER_MODEL: Final = "nima_tower"
+PREPROCESS_MODEL: Final = f"{ENSEMBLE_MODEL}_preprocess"
+TOWER_MODEL: Final = f"{ENSEMBLE_MODEL}_tower"
 
 VERSION: Final = "1"
+# The parameter of every model's configuration that holds the `tower.json` of a tower's version.
+TOWER_PARAMETER: Final = "tower."
 ONNX_FILE: Final = "model.onnx"
 INT8_FILE: Final = "model.int8.onnx"
 PLAN_FILE: Final = "model.plan"
@@ -61,6 +66,13 @@ PHOTO_SUFFIXES: Final = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".gif", ".avif", ".bmp", ".tif",
     ".tiff", ".jp2", ".j2k", ".ppm", ".pgm", ".pnm", ".ico", ".tga",
 })  # fmt: skip
+
+# Means at 0, 1, … 100 % of a set of photos, of which a score's percentile is read.
+QUANTILES: Final = 101
+
+# What a tower says where nobody told more of it.
+UNVERSIONED: Final = "unversioned"
+NO_LICENCE: Final = "not stated"
 
 # Weight files, which `iq-tools weights fetch` puts into a folder and training finds there.
 WEIGHT_SUFFIXES: Final = (".h5", ".hdf5")
@@ -115,7 +127,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Tower:
-    """The description of a trained tower, as serving needs it.
+    """The description of a trained tower: who it is, and the pixels that it wants.
 
     Attributes:
         name: Name in the registry of towers, such as `efficientnet_lite0`.
@@ -123,6 +135,12 @@ class Tower:
         interpolation: One of `INTERPOLATIONS`.
         preprocessing_version: Version of the preprocessing it was trained with.
         text: The file as it was written, which may hold more keys.
+        version: Free text, such as `0.1.0`.
+        licence: Of the weights, as SPDX expression or sentence.
+        sha256: Sum of the graph's file `model.onnx`, hexadecimal; empty where it is not known yet,
+            as inside that file.
+        quantiles: Means at 0, 1, … 100 % of a set of photos, increasing; empty for none.
+        quantiles_of: Name of that set.
     """
 
     name: str
@@ -130,6 +148,11 @@ class Tower:
     interpolation: str
     preprocessing_version: int
     text: str
+    version: str = UNVERSIONED
+    licence: str = NO_LICENCE
+    sha256: str = ""
+    quantiles: tuple[float, ...] = ()
+    quantiles_of: str = ""
 
     @classmethod
     def parse(cls, text: str, *, origin: str) -> Tower:
@@ -143,7 +166,8 @@ class Tower:
             The tower.
 
         Raises:
-            ContractError: It is not JSON, or a key is missing or of the wrong kind.
+            ContractError: It is not JSON, a key is missing or of the wrong kind, or the quantiles
+                are not as many increasing numbers as there have to be, of a named set.
         """
         try:
             values = json.loads(text)
@@ -154,8 +178,13 @@ class Tower:
                 interpolation=str(values["interpolation"]),
                 preprocessing_version=int(values["preprocessing_version"]),
                 text=text,
+                version=str(values.get("version", UNVERSIONED)),
+                licence=str(values.get("licence", NO_LICENCE)),
+                sha256=str(values.get("sha256", "")),
+                quantiles=tuple(float(mean) for mean in values.get("quantiles", ())),
+                quantiles_of=str(values.get("quantiles_of", "")),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ContractError(
                 f"{origin} does not describe a tower ({type(error).__name__}: {error}); it needs "
                 f"tower, image_size [height, width], interpolation, preprocessing_version"
@@ -165,6 +194,16 @@ class Tower:
                 f"{origin} has image_size {list(tower.image_size)} and interpolation "
                 f"{tower.interpolation!r}; sides are positive and the interpolation is one of "
                 f"{', '.join(INTERPOLATIONS)}"
+            )
+        if tower.quantiles and not _are_quantiles(tower.quantiles):
+            raise ContractError(
+                f"{origin} has quantiles that are not {QUANTILES} increasing means, those at "
+                f"0, 1, … 100 % of a set of photos"
+            )
+        if bool(tower.quantiles) != bool(tower.quantiles_of):
+            raise ContractError(
+                f"{origin} has one of quantiles and quantiles_of, the photos' name, without the "
+                f"other"
             )
         return tower
 
@@ -188,6 +227,14 @@ class Tower:
                 f"{path} cannot be read ({error}); write it with: iq-tools repository"
             ) from error
         return cls.parse(text, origin=str(path))
+
+
+def _are_quantiles(means: tuple[float, ...]) -> bool:
+    return (
+        len(means) == QUANTILES
+        and all(map(math.isfinite, means))
+        and all(low < high for low, high in itertools.pairwise(means))
+    )
 
 
 def pixels_of(tower: Tower) -> Tensor:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -41,6 +42,52 @@ def precision_options(command: Callable[..., None]) -> Callable[..., None]:
         help="Real photos, of which int8 takes its scales and holds out half to compare with f32.",
     )
     return precision(calibration(command))
+
+
+def tower_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the fields of `Place` and `Statement`, which the command gets as these."""
+    from iq_tools.layout import Place
+    from iq_tools.repository import Statement
+
+    @functools.wraps(command)
+    def called(
+        name: str,
+        model_version: int,
+        tower_version: str | None,
+        licence: str | None,
+        quantiles: Path | None,
+        **arguments: Any,
+    ) -> None:
+        command(
+            place=Place(name, model_version),
+            statement=Statement(tower_version, licence, quantiles),
+            **arguments,
+        )
+
+    for option in (
+        click.option(
+            "--quantiles",
+            type=FILE,
+            help="JSON: `quantiles`, the means at 0, 1, … 100 % of the photos `quantiles_of`.",
+        ),
+        click.option("--licence", help="Of the weights, as SPDX expression or sentence."),
+        click.option("--tower-version", metavar="TEXT", help="Of the tower, such as 0.1.0."),
+        click.option(
+            "--model-version",
+            type=click.IntRange(1),
+            default=Place().version,
+            show_default=True,
+            help="Number of the tower's version in the repository; the highest is served.",
+        ),
+        click.option(
+            "--name",
+            default=Place().ensemble,
+            show_default=True,
+            help="Of the ensemble; a repository may hold several.",
+        ),
+    ):
+        called = option(called)
+    return called
 
 
 builder_option = click.option(

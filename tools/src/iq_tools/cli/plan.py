@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from iq_serving.contract import MAX_BATCH_SIZE, PLAN_FILE
+from iq_serving.contract import ENSEMBLE_MODEL, MAX_BATCH_SIZE, PLAN_FILE
 from iq_tools.cli.options import FILE, FOLDER, NEW_FILE, builder_option, report
 from iq_tools.tensorrt.plan import REPORT_SUFFIX, PlanOptions
 
@@ -22,6 +22,9 @@ _RUN_OTHER_VERSIONS: Final = "--backend-config=tensorrt,version-compatible=true"
     "--repository",
     type=FOLDER,
     help="Model repository whose graph to build from, and into which the plan goes.",
+)
+@click.option(
+    "--name", default=ENSEMBLE_MODEL, show_default=True, help="Of the repository's ensemble."
 )
 @click.option(
     "--onnx", "onnx_file", type=FILE, help="The tower's graph, where the plan goes elsewhere."
@@ -38,6 +41,7 @@ _RUN_OTHER_VERSIONS: Final = "--backend-config=tensorrt,version-compatible=true"
 @click.option("--timing-cache", type=NEW_FILE, help="Keeps measured kernels between builds.")
 def plan(
     repository: Path | None,
+    name: str,
     onnx_file: Path | None,
     output: Path | None,
     photos: Path,
@@ -60,7 +64,7 @@ def plan(
     if repository is not None:
         if chosen.min_batch > 1 or chosen.max_batch < MAX_BATCH_SIZE:
             raise click.UsageError(f"a repository's plan has to take batches of 1…{MAX_BATCH_SIZE}")
-        onnx_file, output = graph_of(repository), plan_path(repository)
+        onnx_file, output = graph_of(repository, name), plan_path(repository, name)
     assert onnx_file is not None
     output = output or Path(PLAN_FILE)
     drift = make_plan(
@@ -76,20 +80,20 @@ def plan(
         click.echo(f"{stage}: {seen}")
     click.echo(f"{output} and {output.with_suffix(REPORT_SUFFIX)}")
     if repository is not None:
-        _say_how_to_start(repository, chosen)
+        _say_how_to_start(repository, name, chosen)
 
 
-def _say_how_to_start(repository: Path, options: PlanOptions) -> None:
+def _say_how_to_start(repository: Path, name: str, options: PlanOptions) -> None:
     from iq_tools.serve import triton_command
     from iq_tools.tensorrt.gpu import gpu_decoding_problem
     from iq_tools.tensorrt.placement import CONFIG_NAME, gpu_preprocessing
 
     arguments = [_RUN_OTHER_VERSIONS] if options.version_compatible else []
     click.echo(f"start with: {shlex.join(triton_command(repository, CONFIG_NAME, arguments))}")
-    problem = gpu_decoding_problem(repository)
+    problem = gpu_decoding_problem(repository, name)
     if problem:
         click.echo(
             f"This configuration decodes photos on the GPU, which this machine cannot ({problem}). "
-            f"Without {gpu_preprocessing(repository)} the host decodes them.",
+            f"Without {gpu_preprocessing(repository, name)} the host decodes them.",
             err=True,
         )

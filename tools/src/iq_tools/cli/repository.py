@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from iq_tools.cli.options import FILE, NEW_FOLDER, REPOSITORY, precision_options, report
+from iq_tools.cli.options import (
+    FILE,
+    NEW_FOLDER,
+    REPOSITORY,
+    precision_options,
+    report,
+    tower_options,
+)
+
+if TYPE_CHECKING:
+    from iq_tools.layout import Place
+    from iq_tools.repository import Statement
 
 
 @click.command()
 @click.option("--onnx", "onnx_file", type=FILE, required=True, help="The tower's graph.")
 @click.option("--output", type=NEW_FOLDER, default=REPOSITORY, show_default=True)
+@tower_options
 @precision_options
 def repository(
     onnx_file: Path,
     output: Path,
+    place: Place,
+    statement: Statement,
     precision: str,
     calibration: Path | None,
 ) -> None:
@@ -25,6 +40,8 @@ def repository(
     for path in write_repository(
         onnx_file,
         output,
+        place=place,
+        statement=statement,
         precision=CpuPrecision(precision, calibration),
         report=report,
     ):

@@ -9,14 +9,14 @@ from pathlib import Path
 import onnx
 
 from iq_serving.contract import (
+    ENSEMBLE_MODEL,
     ONNX_FILE,
     TOWER_FILE,
-    TOWER_MODEL,
-    VERSION,
     ContractError,
     Tower,
 )
 from iq_tools.errors import GraphError, InputError
+from iq_tools.layout import served_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +62,13 @@ def read_tower(onnx_file: Path) -> Tower:
     return open_tower(onnx_file).tower
 
 
-def graph_of(repository: Path) -> Path:
-    """The ONNX file in a model repository.
+def graph_of(repository: Path, ensemble: str = ENSEMBLE_MODEL) -> Path:
+    """The ONNX file of the tower that an ensemble of a model repository serves.
 
     Raises:
         InputError: There is none.
     """
-    path = repository / TOWER_MODEL / VERSION / ONNX_FILE
+    path = repository / served_place(repository, ensemble).folder / ONNX_FILE
     if not path.is_file():
         raise InputError(
             f"{repository} is no model repository: {path} is missing. Write one with: iq-tools "

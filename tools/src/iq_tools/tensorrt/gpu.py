@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from iq_serving.contract import PREPROCESS_MODEL, VERSION
+from iq_serving.contract import ENSEMBLE_MODEL, PREPROCESS_MODEL, VERSION
 from iq_serving.gpu_pixels import Device, DeviceError, open_gpu
 from iq_tools.errors import GpuError
+from iq_tools.layout import Place
 
 
 def describe_gpu() -> dict[str, str] | None:
@@ -66,7 +67,7 @@ def open_device() -> Device:
         raise GpuError(str(error)) from error
 
 
-def gpu_decoding_problem(repository: Path) -> str | None:
+def gpu_decoding_problem(repository: Path, ensemble: str = ENSEMBLE_MODEL) -> str | None:
     """The reason why photos cannot be decoded on the GPU; None where they can.
 
     Tried in a process of its own, with the repository's own code, as the server does: the model
@@ -74,7 +75,7 @@ def gpu_decoding_problem(repository: Path) -> str | None:
     """
     tried = subprocess.run(
         [sys.executable, "-m", "iq_serving.gpu_probe"],
-        cwd=repository / PREPROCESS_MODEL / VERSION,
+        cwd=repository / Place(ensemble).model(PREPROCESS_MODEL) / VERSION,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from iq_serving.contract import PLAN_FILE, PREPROCESS_MODEL, TOWER_MODEL, VERSION
+from iq_serving.contract import ENSEMBLE_MODEL, PLAN_FILE, PREPROCESS_MODEL
+from iq_tools.layout import Place, served_place
 from iq_tools.tensorrt.plan import GRAPH_SUM, REPORT_SUFFIX
 
 # Triton's `--model-config-name`: it takes `configs/tensorrt.pbtxt` of every model that has one.
@@ -18,27 +20,28 @@ CONFIG_NAME: Final = "tensorrt"
 _LINKED: Final = frozenset({".onnx", ".plan"})
 
 
-def plan_path(repository: Path) -> Path:
-    """The plan's file in a model repository; its report lies beside it."""
-    return repository / TOWER_MODEL / VERSION / PLAN_FILE
+def plan_path(repository: Path, ensemble: str = ENSEMBLE_MODEL) -> Path:
+    """The plan's file for the tower that an ensemble serves; its report lies beside it."""
+    return repository / served_place(repository, ensemble).folder / PLAN_FILE
 
 
-def gpu_preprocessing(repository: Path) -> Path:
+def gpu_preprocessing(repository: Path, ensemble: str = ENSEMBLE_MODEL) -> Path:
     """The configuration that decodes on the GPU; without it Triton takes the default one."""
-    return repository / PREPROCESS_MODEL / "configs" / f"{CONFIG_NAME}.pbtxt"
+    model = Place(ensemble).model(PREPROCESS_MODEL)
+    return repository / model / "configs" / f"{CONFIG_NAME}.pbtxt"
 
 
-def drop_plan_of_another(repository: Path, onnx_sha256: str) -> bool:
+def drop_plan_of_another(folder: Path, onnx_sha256: str) -> bool:
     """Removes a plan that another graph was built into, or of which nothing is known.
 
     Args:
-        repository: The model repository.
+        folder: The tower's version folder.
         onnx_sha256: Sum of the graph that is to be served.
 
     Returns:
         Whether there was one.
     """
-    plan = plan_path(repository)
+    plan = folder / PLAN_FILE
     if not plan.exists():
         return False
     report = plan.with_suffix(REPORT_SUFFIX)
@@ -49,12 +52,14 @@ def drop_plan_of_another(repository: Path, onnx_sha256: str) -> bool:
     return True
 
 
-def lay_out(repository: Path, plan: Path, work: Path, *, decode_on_gpu: bool) -> Path:
-    """Copies a model repository and links a plan into the copy.
+def lay_out(
+    repository: Path, plans: Mapping[str, Path], work: Path, *, decode_on_gpu: bool
+) -> Path:
+    """Copies a model repository and links plans into the copy.
 
     Args:
         repository: The given one, left unchanged.
-        plan: The plan's file.
+        plans: A plan's file for each ensemble.
         work: Where to make it; its own folder in there is made anew.
         decode_on_gpu: Whether the configuration `tensorrt` decodes there, or the host does.
 
@@ -77,9 +82,10 @@ def lay_out(repository: Path, plan: Path, work: Path, *, decode_on_gpu: bool) ->
         dirs_exist_ok=True,
         ignore=shutil.ignore_patterns("__pycache__"),
     )
-    target = plan_path(served)
-    target.unlink(missing_ok=True)
-    target.symlink_to(plan.resolve())
-    if not decode_on_gpu:
-        gpu_preprocessing(served).unlink(missing_ok=True)
+    for ensemble, plan in plans.items():
+        target = plan_path(served, ensemble)
+        target.unlink(missing_ok=True)
+        target.symlink_to(plan.resolve())
+        if not decode_on_gpu:
+            gpu_preprocessing(served, ensemble).unlink(missing_ok=True)
     return served

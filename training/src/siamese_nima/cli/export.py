@@ -15,7 +15,16 @@ from siamese_nima.cli.tensorflow_loading import loading_tensorflow
 @click.option("--weights", required=True, help="Weight file, or the name of a fetched one.")
 @click.option("--output", "-o", required=True, type=PATH, help="Folder.")
 @interpolation_option
-def export(tower: str, weights: str, output: Path, interpolation: str | None) -> None:
+@click.option("--tower-version", metavar="TEXT", help="Of the tower, such as 0.1.0.")
+@click.option("--licence", help="Of the weights, as SPDX expression or sentence.")
+def export(
+    tower: str,
+    weights: str,
+    output: Path,
+    interpolation: str | None,
+    tower_version: str | None,
+    licence: str | None,
+) -> None:
     """Write a tower as a SavedModel, which says how the server is to resize for it.
 
     Towers trained elsewhere with Keras' load_img want --interpolation nearest.
@@ -25,5 +34,12 @@ def export(tower: str, weights: str, output: Path, interpolation: str | None) ->
         from siamese_nima.towers.weights import load_tower
 
     loaded = load_tower(weights, tower=tower, interpolation=interpolation or "")
-    export_saved_model(loaded.tower, loaded.model, output, interpolation=loaded.interpolation)
+    stated = {"version": tower_version, "licence": licence}
+    export_saved_model(
+        loaded.tower,
+        loaded.model,
+        output,
+        interpolation=loaded.interpolation,
+        facts={key: value for key, value in stated.items() if value is not None},
+    )
     click.echo(f"wrote {output}")
