@@ -81,11 +81,15 @@ class Engine:
                 self.batch_size = min(self.batch_size, self.transport.check(CONTROL_SECONDS))
                 self._connected = True
 
+    def cancel(self) -> None:
+        """Cancels the calls that are under way; any thread may do so."""
+        for pending in list(self._calls):
+            pending.cancel()
+
     def close(self) -> None:
         """Cancels what is under way, ends the workers and closes the connections."""
         # After Ctrl-C a call may still be held by the traceback: nobody else ends it.
-        for pending in list(self._calls):
-            pending.cancel()
+        self.cancel()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self.transport.close()
 

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -62,9 +63,12 @@ def scores(
     with progress("scoring") as bar:
         if bar.shown and countable:
             sources = _ahead(sources, bar.expect)
+        watched = _Watched(sources)
         with (
-            closing(_merged(client, sources, kept)) as merged,
-            until_interrupted(merged, outcome) as found,
+            closing(_merged(client, watched, kept)) as merged,
+            until_interrupted(
+                merged, outcome, cancel=client.cancel, cancellable=lambda: watched.given
+            ) as found,
         ):
 
             def noted() -> Iterator[Score]:
@@ -82,8 +86,36 @@ def scores(
             yield chain(first, rest)
 
 
+class _Watched:
+    """Sources, of which it is known whether the next one is being looked for.
+
+    Attributes:
+        given: True between the giving of a source and the asking for the next.
+    """
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        self._sources = iter(sources)
+        self.given = False
+
+    def __iter__(self) -> Iterator[Source]:
+        return self
+
+    def __next__(self) -> Source:
+        self.given = False
+        try:
+            return next(self._sources)
+        finally:
+            self.given = True
+
+
 @contextmanager
-def until_interrupted(items: Iterator[T], outcome: Outcome) -> Iterator[Iterator[T]]:
+def until_interrupted(
+    items: Iterator[T],
+    outcome: Outcome,
+    *,
+    cancel: Callable[[], None] = lambda: None,
+    cancellable: Callable[[], bool] = lambda: False,
+) -> Iterator[Iterator[T]]:
     """`items` as an iterator that Ctrl-C ends, so that what was done can be used.
 
     Ctrl-C while an item is being worked with lets that finish; a second one ends the command.
@@ -91,16 +123,27 @@ def until_interrupted(items: Iterator[T], outcome: Outcome) -> Iterator[Iterator
     Args:
         items: Things that may take long to come.
         outcome: Is told of Ctrl-C.
+        cancel: Makes the next item come at once; called by a thread of its own. An exception out of
+            the middle of waiting for other threads could leave a lock taken that they need to end.
+        cancellable: True where `cancel` is to be used; elsewhere the waiting is broken off by an
+            exception.
 
     Yields:
         The same items.
     """
     waiting = False
+    interrupts: SimpleQueue[bool] = SimpleQueue()  # its put may be called in a signal's handler
+
+    def cancel_once() -> None:
+        if interrupts.get():
+            cancel()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         again, outcome.interrupted = outcome.interrupted, True
-        if waiting or again:
+        if again or (waiting and not cancellable()):
             raise KeyboardInterrupt
+        if waiting:
+            interrupts.put(True)
 
     def until() -> Iterator[T]:
         nonlocal waiting
@@ -110,8 +153,14 @@ def until_interrupted(items: Iterator[T], outcome: Outcome) -> Iterator[Iterator
                 item = next(items)
             except (StopIteration, KeyboardInterrupt):
                 break
+            except CancelledError:
+                if outcome.interrupted:
+                    break
+                raise
             finally:
                 waiting = False
+            if outcome.interrupted:  # the item is what was cancelled
+                break
             yield item
         if outcome.interrupted:
             click.echo("interrupted: this is what was done", err=True)
@@ -119,11 +168,13 @@ def until_interrupted(items: Iterator[T], outcome: Outcome) -> Iterator[Iterator
     if threading.current_thread() is not threading.main_thread():
         yield items  # only the main thread is told of Ctrl-C
         return
+    threading.Thread(target=cancel_once, name="interrupt", daemon=True).start()
     before = signal.signal(signal.SIGINT, interrupt)
     try:
         yield until()
     finally:
         signal.signal(signal.SIGINT, before)
+        interrupts.put(False)
 
 
 def _ahead(sources: Iterable[Source], tell: Callable[[int], None]) -> Iterator[Source]:
