@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -133,6 +134,26 @@ def test_the_number_is_told_before_the_last_photo_has_passed() -> None:
     given = [Source(str(index), bytes) for index in range(50)]
     assert list(scoring._ahead(given, told.append)) == given
     assert told == [50]
+
+
+def test_ctrl_c_cancels_what_can_be_cancelled_and_breaks_nothing_off() -> None:
+    """An exception in the midst of waiting for workers could leave them a lock that stays taken."""
+    cancelled, ended = threading.Event(), []
+
+    def items() -> Iterator[int]:
+        yield 1
+        signal.raise_signal(signal.SIGINT)
+        cancelled.wait()
+        ended.append("whole")
+        yield 2
+
+    outcome = scoring.Outcome()
+    with scoring.until_interrupted(
+        items(), outcome, cancel=cancelled.set, cancellable=lambda: True
+    ) as found:
+        assert list(found) == [1]
+    assert ended == ["whole"]
+    assert outcome.interrupted
 
 
 @pytest.mark.parametrize("file_format", ["table", "json"])
