@@ -95,9 +95,11 @@ def test_every_row_gets_its_own_features(tiny: Tower, ladders: DataConfig, tmp_p
     trunk = pixel_learner(tiny, tower_part(model, through="low_relu"))
     expected = trunk.part(trunk.prepare(pixels))
     features = np.concatenate([each.numpy() for _, each in served])
+    assert features.std(axis=0).max() > 0.01
     assert np.allclose(features, expected, atol=1e-5)
     # What lies above makes the same of them as the tower of the pixels.
     scored = pixel_learner(tiny, model).predictor()(tf.constant(pixels))
+    assert np.ptp(scored, axis=0).max() > 1e-4
     assert np.allclose(feature_learner(model, "low_relu").predictor()(features), scored, atol=1e-6)
     (file,) = (tmp_path / "kept").iterdir()
     undistorted = 6 * 3 - 2  # in the ladders of six kinds; copies of a photo are one photo
