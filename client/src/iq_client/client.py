@@ -147,14 +147,6 @@ class Client(BaseClient):
         """
         wait_until_ready(self._transport, timeout)
 
-    def cancel(self) -> None:
-        """Ends the calls that are under way; another thread than theirs may do so.
-
-        Images that have no score yet get one with the error `CANCELLED`, or their call raises
-        `concurrent.futures.CancelledError`. The client can be used again.
-        """
-        self._engine.cancel()
-
     def close(self) -> None:
         """Ends the connections; a client cannot be used afterwards."""
         self._engine.close()

@@ -146,6 +146,14 @@ class BaseClient:
         """The servers' addresses; none where a transport was given."""
         return list(self._urls)
 
+    def _cancel(self) -> None:
+        """Ends the calls that are under way, from another thread than theirs; for the command line.
+
+        Images that have no score yet get one with the error `CANCELLED`, or their call raises
+        `concurrent.futures.CancelledError`. The client can be used again.
+        """
+        self._engine.cancel()
+
 
 def _addresses(url: str | Sequence[str] | None, transport: Transport | None) -> list[str]:
     if transport is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -149,19 +150,24 @@ def _read(sources: Sequence[Source], outcome: Outcome) -> None:
     if not sources:
         return
 
+    stop = threading.Event()
+
     def one(source: Source) -> None:
-        with contextlib.suppress(InputError):  # gone since it was scored
-            source.load()
+        if not stop.is_set():
+            with contextlib.suppress(InputError):  # gone since it was scored
+                source.load()
+
+    def read() -> Iterator[None]:
+        yield from pool.map(one, sources)  # none is begun before Ctrl-C is waited for
 
     reading = Outcome()  # its own: Ctrl-C while scoring does not leave out the reading
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
-        until_interrupted(pool.map(one, sources), reading) as done,
+        until_interrupted(read(), reading, cancel=stop.set, cancellable=lambda: True) as done,
         progress("hashing", len(sources)) as bar,
     ):
         for _ in done:
             bar.advance()
-        pool.shutdown(cancel_futures=True)
     outcome.interrupted |= reading.interrupted
 
 

@@ -67,7 +67,7 @@ def scores(
         with (
             closing(_merged(client, watched, kept)) as merged,
             until_interrupted(
-                merged, outcome, cancel=client.cancel, cancellable=lambda: watched.given
+                merged, outcome, cancel=client._cancel, cancellable=lambda: watched.given
             ) as found,
         ):
 
@@ -168,9 +168,9 @@ def until_interrupted(
     if threading.current_thread() is not threading.main_thread():
         yield items  # only the main thread is told of Ctrl-C
         return
-    threading.Thread(target=cancel_once, name="interrupt", daemon=True).start()
     before = signal.signal(signal.SIGINT, interrupt)
     try:
+        threading.Thread(target=cancel_once, name="interrupt", daemon=True).start()
         yield until()
     finally:
         signal.signal(signal.SIGINT, before)
