@@ -69,7 +69,8 @@ def build(example_photos: list[Path], tmp_path: Path) -> Build:
 
 
 @pytest.mark.timeout(1800)  # the largest has 780 layers
-@pytest.mark.parametrize("name", TOWERS)
+# `tf_mobilenet` is `mobilenet` but for its padding.
+@pytest.mark.parametrize("name", sorted(set(TOWERS) - {"tf_mobilenet"}))
 def test_every_tower_becomes_a_repository(name: str, build: Build) -> None:
     repository, expected, pixels = build(name)
     graph = repository / "nima_tower" / "1" / "model.onnx"
