@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 
@@ -29,17 +30,15 @@ def open_sets(config: TrainConfig) -> tuple[LabelledSamples, LabelledSamples]:
         DataError: Too much of a set is bad, or nothing is left to learn from or to judge by.
     """
     sides = [_split(each) for each in config.sets]
-    judged = {sample.digest for _, held_out in sides for sample in held_out}
-    training = label(
-        [
-            (each, [sample for sample in learnt if sample.digest not in judged])
-            for each, (learnt, _) in zip(config.sets, sides, strict=True)
-        ]
-    )
+    training = []
+    for place, (each, (learnt, _)) in enumerate(zip(config.sets, sides, strict=True)):
+        others = [held_out for other, (_, held_out) in enumerate(sides) if other != place]
+        training.append((each, _without(each, learnt, itertools.chain(*others))))
+    labelled = label(training)
     held_out = label([(each, side) for each, (_, side) in zip(config.sets, sides, strict=True)])
     for member, each in enumerate(config.sets):
-        _check(each, member, training, held_out)
-    return training, held_out
+        _check(each, member, labelled, held_out)
+    return labelled, held_out
 
 
 def held_out_paths(samples: Iterable[Sample]) -> str:
@@ -54,7 +53,20 @@ def _split(config: SetConfig) -> tuple[list[Sample], list[Sample]]:
         return inspection.split(config.held_out_share)
     judged = inspect(config.held_out)
     judged.require(config.held_out.max_bad_share)
-    return inspection.samples, judged.samples
+    return _without(config, inspection.samples, judged.samples), judged.samples
+
+
+def _without(
+    config: SetConfig, samples: Iterable[Sample], judged: Iterable[Sample]
+) -> list[Sample]:
+    """Samples of a set without photos that are judged by; of a judgement, both go or none."""
+    digests = {sample.digest for sample in judged}
+    samples = list(samples)
+    gone = [sample for sample in samples if sample.digest in digests]
+    groups = {sample.group for sample in gone} if config.data.form == "pairs" else set()
+    return [
+        sample for sample in samples if sample.digest not in digests and sample.group not in groups
+    ]
 
 
 def _check(
