@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -14,10 +13,8 @@ from iq_tools.cli.options import (
     report,
     tower_options,
 )
-
-if TYPE_CHECKING:
-    from iq_tools.layout import Place
-    from iq_tools.repository import Statement
+from iq_tools.layout import Place
+from iq_tools.repository import CpuPrecision, Statement
 
 
 @click.command()
@@ -30,22 +27,20 @@ def build(
     output: Path,
     place: Place,
     statement: Statement,
-    precision: str,
-    calibration: Path | None,
+    precision: CpuPrecision,
 ) -> None:
     """Make a model repository from SAVED_MODEL: `onnx` and `repository` in one step.
 
     A weight file becomes a SavedModel with: siamese-nima export --weights FILE --output SAVED_MODEL
     """
     from iq_tools.build import build_repository
-    from iq_tools.repository import CpuPrecision
 
     for path in build_repository(
         saved_model,
         output,
         place=place,
         statement=statement,
-        precision=CpuPrecision(precision, calibration),
+        precision=precision,
         report=report,
     ):
         click.echo(output / path)

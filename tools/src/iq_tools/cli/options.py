@@ -10,6 +10,8 @@ from typing import Any, Final
 import click
 
 from iq_serving.contract import PRECISIONS
+from iq_tools.layout import Place
+from iq_tools.repository import CpuPrecision, Statement
 from iq_tools.tensorrt.builders import BUILDERS
 
 FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -26,8 +28,11 @@ def report(line: str) -> None:
 
 
 def precision_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds `--precision` and `--calibration`, the fields of `CpuPrecision`."""
-    from iq_tools.repository import CpuPrecision
+    """Adds the fields of `CpuPrecision`, which the command gets as that."""
+
+    @functools.wraps(command)
+    def called(precision: str, calibration: Path | None, **arguments: Any) -> None:
+        command(precision=CpuPrecision(precision, calibration), **arguments)
 
     precision = click.option(
         "--precision",
@@ -41,13 +46,11 @@ def precision_options(command: Callable[..., None]) -> Callable[..., None]:
         type=FOLDER,
         help="Real photos, of which int8 takes its scales and holds out half to compare with f32.",
     )
-    return precision(calibration(command))
+    return precision(calibration(called))
 
 
 def tower_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the fields of `Place` and `Statement`, which the command gets as these."""
-    from iq_tools.layout import Place
-    from iq_tools.repository import Statement
 
     @functools.wraps(command)
     def called(

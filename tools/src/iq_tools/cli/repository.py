@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -15,10 +14,8 @@ from iq_tools.cli.options import (
     report,
     tower_options,
 )
-
-if TYPE_CHECKING:
-    from iq_tools.layout import Place
-    from iq_tools.repository import Statement
+from iq_tools.layout import Place
+from iq_tools.repository import CpuPrecision, Statement, write_repository
 
 
 @click.command()
@@ -31,18 +28,15 @@ def repository(
     output: Path,
     place: Place,
     statement: Statement,
-    precision: str,
-    calibration: Path | None,
+    precision: CpuPrecision,
 ) -> None:
     """Lay a tower into a Triton model repository."""
-    from iq_tools.repository import CpuPrecision, write_repository
-
     for path in write_repository(
         onnx_file,
         output,
         place=place,
         statement=statement,
-        precision=CpuPrecision(precision, calibration),
+        precision=precision,
         report=report,
     ):
         click.echo(output / path)
