@@ -113,8 +113,8 @@ def until_interrupted(
     items: Iterator[T],
     outcome: Outcome,
     *,
-    cancel: Callable[[], None] = lambda: None,
-    cancellable: Callable[[], bool] = lambda: False,
+    cancel: Callable[[], None],
+    cancellable: Callable[[], bool],
 ) -> Iterator[Iterator[T]]:
     """`items` as an iterator that Ctrl-C ends, so that what was done can be used.
 
