@@ -6,49 +6,51 @@ from pathlib import Path
 
 import pytest
 
-from siamese_nima.config import load_config, to_toml
+from siamese_nima.config import read_config, to_toml
 from siamese_nima.errors import ConfigError
+from siamese_nima.train.config import TrainConfig, checked
 
-SHIPPED = Path(__file__).parents[2] / "training/configs/efficientnet_lite0.toml"
+CONFIGS = Path(__file__).parents[2] / "training/configs"
+SHIPPED = CONFIGS / "mobilenet_para.toml"
 
 
-def test_shipped_config_reads_and_survives_writing(tmp_path: Path) -> None:
-    config = load_config(SHIPPED)
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.toml")), ids=lambda file: file.stem)
+def test_shipped_configs_are_sound_and_survive_writing(file: Path, tmp_path: Path) -> None:
+    config = read_config(TrainConfig, file)
+    checked(config)
     (tmp_path / "again.toml").write_text(to_toml(config))
-    assert load_config(tmp_path / "again.toml") == config
+    assert read_config(TrainConfig, tmp_path / "again.toml") == config
 
 
 def test_overrides() -> None:
-    config = load_config(
-        SHIPPED, ["crops=2", "tune.epochs=9", 'photos=["a b", "c"]', "output=some/where"]
-    )
-    assert (config.crops, config.tune.epochs) == (2, 9)
-    assert config.photos == (Path("a b"), Path("c"))
+    overrides = ["crop=0.5", "body.epochs=9", "mirror=false", "output=some/where"]
+    config = read_config(TrainConfig, SHIPPED, overrides)
+    assert (config.crop, config.body.epochs, config.mirror) == (0.5, 9, False)
     assert config.output == Path("some/where")
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("crop=2", "unknown key crop"),
-        ("tune.epoch=2", "unknown key tune.epoch"),
-        ("crops=many", "crops is 'many', not int"),
-        ("crops=true", "crops is True, not int"),
-        ("photos=here", "photos is 'here'"),
-        ("crops", "not key=value"),
+        ("crops=2", "unknown key crops"),
+        ("body.epoch=2", "unknown key body.epoch"),
+        ("workers=many", "workers is 'many', not int"),
+        ("workers=true", "workers is True, not int"),
+        ("sets=here", "sets is 'here'"),
+        ("crop", "not key=value"),
     ],
 )
 def test_mistakes_are_named(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        load_config(SHIPPED, [override])
+        read_config(TrainConfig, SHIPPED, [override])
 
 
 def test_files_that_are_no_config(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read"):
-        load_config(tmp_path / "missing.toml")
+        read_config(TrainConfig, tmp_path / "missing.toml")
     (tmp_path / "a.toml").write_text("= 1")
     with pytest.raises(ConfigError, match="not TOML"):
-        load_config(tmp_path / "a.toml")
+        read_config(TrainConfig, tmp_path / "a.toml")
     (tmp_path / "a.toml").write_text("tower = 'x'")
     with pytest.raises(ConfigError, match="missing key"):
-        load_config(tmp_path / "a.toml")
+        read_config(TrainConfig, tmp_path / "a.toml")

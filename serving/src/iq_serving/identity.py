@@ -123,6 +123,23 @@ def check_graph(graph: Path, tower: Tower) -> None:
         )
 
 
+def config_parameter(version: int, tower: Tower) -> str:
+    """The line of a model's configuration that describes a version of its tower.
+
+    Args:
+        version: The version's number.
+        tower: Its description.
+
+    Returns:
+        A `parameters` entry in the text format of protobuf, on one line.
+    """
+    text = json.dumps(json.loads(tower.text), ensure_ascii=False)
+    quoted = text.replace("\\", "\\\\").replace("'", "\\'")
+    return (
+        f"parameters {{ key: \"{TOWER_PARAMETER}{version}\" value {{ string_value: '{quoted}' }} }}"
+    )
+
+
 def onnx_metadata(graph: Path) -> dict[str, str]:
     """The metadata of an ONNX file, read without a library, which servers lack.
 

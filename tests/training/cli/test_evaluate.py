@@ -66,13 +66,15 @@ def test_two_models_are_compared_on_the_same_photos(
     found = labelled / "found.json"
     result = run(
         "evaluate", labelled / "photos", "--file", labelled / "labels.csv", "--model", first,
-        "--model", second, "--resamples", 50, "--json", found,
+        "--model", second, "--resamples", 50, "--stability", "--json", found,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     told = json.loads(found.read_text())
     assert [each["model"] for each in told["models"]] == [str(first), str(second)]
     one, two = (each["metrics"] for each in told["models"])
     assert set(one) == set(two) == set(told["differences"])
+    assert one["moved by resizing"]["count"] == 24
+    assert 0 < one["moved by resizing"]["value"] != two["moved by resizing"]["value"]
     assert one["std_ratio"]["value"] != two["std_ratio"]["value"]
     for name, difference in told["differences"].items():
         gap = one[name]["value"] - two[name]["value"]

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -19,6 +20,7 @@ from siamese_nima.data.decoding import decode
 from siamese_nima.data.distortions import DISTORTIONS, LEVELS
 from siamese_nima.data.tables import COUNT_COLUMNS, read_names, read_samples
 from siamese_nima.errors import ConfigError, DataError
+from siamese_nima.evaluate.prediction import write_table
 
 COUNTS = [0, 1, 5, 17, 38, 36, 15, 6, 5, 1]
 MEAN = sum((i + 1) * n for i, n in enumerate(COUNTS)) / sum(COUNTS)
@@ -72,6 +74,20 @@ def test_histograms(tmp_path: Path, index: int) -> None:
     assert sample.distribution == pytest.approx([n / sum(COUNTS) for n in COUNTS])
     assert sample.score == pytest.approx(MEAN)
     assert sample.std == pytest.approx(np.std(np.repeat(np.arange(1, 11), COUNTS)))
+
+
+def test_a_table_of_predictions_is_a_teacher(tmp_path: Path) -> None:
+    """Of `siamese-nima predict`: shares say nothing of the number of votes."""
+    shares = np.array([COUNTS, COUNTS[::-1]]) / sum(COUNTS)
+    frame = pd.DataFrame(shares, columns=[f"p{vote}" for vote in range(1, 11)])
+    frame.insert(0, "source", ["a.jpg", "b.jpg"])
+    write_table(frame, tmp_path / "scores.csv")
+    data = DataConfig("histograms", tmp_path, tmp_path / "scores.csv", file_column="source")
+    samples, problems = read_samples(data)
+    assert not problems
+    assert [sample.path.name for sample in samples] == ["a.jpg", "b.jpg"]
+    np.testing.assert_allclose([sample.distribution for sample in samples], shares, atol=1e-6)
+    assert [sample.error for sample in samples] == [0.0, 0.0]
 
 
 def test_scores_are_mapped_to_votes(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from siamese_nima.evaluate.prediction import predict, write_table
+from iq_serving.contract import Tower
+from siamese_nima.errors import DataError
+from siamese_nima.evaluate.prediction import mean_quantiles, predict, write_table
 from siamese_nima.evaluate.scorers import Scored
 
 
@@ -69,3 +72,19 @@ def test_nothing() -> None:
     frame = predict([], by_size)
     assert len(frame) == 0
     assert {"source", "mean", "p10", "rank"} <= set(frame.columns)
+
+
+def test_quantiles_are_a_scale() -> None:
+    frame = pd.DataFrame({"mean": [float("nan"), *np.linspace(2, 8, 301)]})
+    found = mean_quantiles(frame, "mine")
+    assert found["quantiles_of"] == "mine"
+    assert found["quantiles"][:2] == [2.0, 2.06]
+    assert (len(found["quantiles"]), found["quantiles"][-1]) == (101, 8.0)
+    tower = {"tower": "x", "image_size": [8, 8], "interpolation": "bilinear"}
+    text = json.dumps({**tower, "preprocessing_version": 1, **found})
+    assert Tower.parse(text, origin="test").quantiles == tuple(found["quantiles"])
+
+
+def test_photos_that_are_too_much_alike_are_no_scale() -> None:
+    with pytest.raises(DataError, match="3 photos of mine are too few"):
+        mean_quantiles(pd.DataFrame({"mean": [1.0, 1.0, 2.0]}), "mine")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from siamese_nima.data import DataConfig
 from siamese_nima.train.config import SetConfig, TrainConfig
+from siamese_nima.train.judging import ACCURACY, judge
 from siamese_nima.train.objective import LossWeights
 from siamese_nima.train.sets import open_sets
 
@@ -45,3 +46,16 @@ def test_a_judgement_goes_with_a_photo_that_another_set_judges_by(
     assert 0 < len(learnt) < 2 * len(rows)
     assert not judged & {sample.digest for sample in training.samples}
     assert set(Counter(sample.group for sample in learnt).values()) == {2}
+
+
+def test_a_set_may_be_learnt_from_alone(make: Make, labelled: Path) -> None:
+    """It holds nothing out; the other sets judge, and their photos are learnt from in neither."""
+    labels = make("run").sets[0]
+    rows = [(a, a + 1) for a in range(0, 24, 2)]
+    config = make("run", sets=(picks(labelled, rows, held_out_share=0.0), labels))
+    training, held_out = open_sets(config)
+    assert len(training.rows(0)) > 0
+    assert set(held_out.member.tolist()) == {1}
+    judged = judge(config.sets, held_out, held_out.score)
+    assert "picks_held_out_pairwise_accuracy" not in judged
+    assert judged[ACCURACY] == judged["photos_held_out_pairwise_accuracy"] == 1.0

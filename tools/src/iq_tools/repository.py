@@ -30,13 +30,13 @@ from iq_serving.contract import (
     SCORE_TENSORS,
     TOWER_FILE,
     TOWER_MODEL,
-    TOWER_PARAMETER,
     VERSION,
     ContractError,
     Tensor,
     Tower,
     pixels_of,
 )
+from iq_serving.identity import config_parameter
 from iq_serving.machine import has_bf16
 from iq_serving.preprocessing import PREPROCESSING_VERSION
 from iq_tools.errors import GraphError, InputError
@@ -222,7 +222,10 @@ def repository_files(
         "ensemble": place.ensemble,
         "preprocess": place.model(PREPROCESS_MODEL),
         "tower": place.model(TOWER_MODEL),
-        "identity": _identity_parameters(towers),
+        # Every version's description, which the models hold against what they find.
+        "identity": "\n".join(
+            config_parameter(version, tower) for version, tower in sorted(towers.items())
+        ),
         "max_batch_size": MAX_BATCH_SIZE,
         "onnx_file": ONNX_FILE,
         "plan_file": PLAN_FILE,
@@ -373,19 +376,6 @@ def _described(path: Path) -> Tower:
         return Tower.read(path)
     except ContractError as error:
         raise InputError(f"{error}; or remove that version's folder") from error
-
-
-def _identity_parameters(towers: Mapping[int, Tower]) -> str:
-    """Every version's description, which the models hold against what they find."""
-    lines = []
-    for version, tower in sorted(towers.items()):
-        text = json.dumps(json.loads(tower.text), ensure_ascii=False)
-        quoted = text.replace("\\", "\\\\").replace("'", "\\'")
-        lines.append(
-            f'parameters {{ key: "{TOWER_PARAMETER}{version}" '
-            f"value {{ string_value: '{quoted}' }} }}"
-        )
-    return "\n".join(lines)
 
 
 def _configs() -> Traversable:

@@ -32,59 +32,6 @@ class PhaseConfig:
     weight_decay: float = 1e-4
 
 
-@dataclass(frozen=True, slots=True)
-class RunConfig:
-    """A run: distil a teacher into a tower, then tune the tower on pairs.
-
-    Attributes:
-        tower: Name of the student in the registry.
-        backbone_weights: Weight file of the student's backbone.
-        teacher: Name of the teacher in the registry.
-        teacher_weights: Weight file of the teacher.
-        photos: Folders of photos.
-        output: Folder of the run: features, weights, logs.
-        distil: First stage: everything above `freeze_through` learns from the teacher.
-        tune: Second stage: pairs of distorted photos, and still the teacher.
-        more_photos: Folders of photos to train on, none of which is held out.
-        teacher_interpolation: How the teacher's pixels are resized. The student's are `bilinear`,
-            antialiased; a teacher that sees the same pixels can be followed more closely.
-        freeze_through: Layers up to this one keep their weights; empty for the tower's default.
-        held_out_share: Share of the photos kept out of training, by content hash.
-        crops: Random views of each photo.
-        rungs: Severities of each kind of distortion of each photo.
-        batch_size: Views a step.
-        hint_weight: Weight of the hints' loss against the EMD in `distil`.
-        ranking_weight: Weight of the ranking loss against the EMD in `tune`.
-        distorted_weight: Weight of the EMD on distorted views against the others in `tune`.
-        seed: Seed of views, order and initial weights.
-    """
-
-    tower: str
-    backbone_weights: Path
-    teacher: str
-    teacher_weights: Path
-    photos: tuple[Path, ...]
-    output: Path
-    distil: PhaseConfig
-    tune: PhaseConfig
-    more_photos: tuple[Path, ...] = ()
-    teacher_interpolation: str = "bilinear"
-    freeze_through: str = ""
-    held_out_share: float = 0.15
-    crops: int = 6
-    rungs: int = 2
-    batch_size: int = 64
-    hint_weight: float = 0.05
-    ranking_weight: float = 0.1
-    distorted_weight: float = 0.25
-    seed: int = 0
-
-
-def load_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
-    """Reads the config of a distillation; see `read_config`."""
-    return read_config(RunConfig, path, overrides)
-
-
 def read_config(kind: type[T], path: Path, overrides: Iterable[str] = ()) -> T:
     """Reads a TOML file.
 

@@ -12,9 +12,9 @@ import click
 
 from iq_serving.preprocessing import ImageError
 from siamese_nima.cli.data import data
-from siamese_nima.cli.distil import distil, prepare, tune
 from siamese_nima.cli.evaluate import evaluate
 from siamese_nima.cli.export import export
+from siamese_nima.cli.personalise import personalise
 from siamese_nima.cli.predict import predict
 from siamese_nima.cli.train import train
 from siamese_nima.errors import SiameseNimaError
@@ -59,5 +59,5 @@ def main() -> None:
     """  # noqa: D301  click wants the backspace itself
 
 
-for command in (data, train, evaluate, predict, export, prepare, distil, tune):
+for command in (data, train, evaluate, predict, personalise, export):
     main.add_command(command)

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     help="Of the bootstrap.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@click.option(
+    "--stability", is_flag=True, help="Also how far means move where people see no difference."
+)
 @json_option
 @click.option(
     "--report",
@@ -59,6 +62,7 @@ def evaluate(
     only: Path | None,
     resamples: int,
     seed: int,
+    stability: bool,
     json_file: Path | None,
     report_file: Path | None,
     **options: Any,
@@ -74,6 +78,7 @@ def evaluate(
     from siamese_nima.evaluate.report import Evaluation, require_report, write_report
     from siamese_nima.evaluate.scorers import open_scorer
     from siamese_nima.evaluate.selection import select
+    from siamese_nima.evaluate.stability import stability as stabilities
 
     if len(model) > 2:
         raise click.UsageError("--model: two models can be compared, not more")
@@ -92,6 +97,12 @@ def evaluate(
     photos = len({sample.path for sample in samples})
     predicted = [score_samples(samples, scorer, on_terminal) for scorer in scorers]
     metrics = [agreement(samples, each, resamples=resamples, seed=seed) for each in predicted]
+    if stability:
+        files = list(dict.fromkeys(sample.path for sample in samples))
+        for found_here, scorer in zip(metrics, scorers, strict=True):
+            found_here |= stabilities(
+                files, scorer, resamples=resamples, seed=seed, progress=on_terminal
+            )
     click.echo(f"{' and '.join(model)} on {photos} photos of {images}")
     found: dict[str, Any] = {
         "images": str(images),

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from siamese_nima.cli.options import PATH, applied, field_options, images_argument, model_options
+from siamese_nima.cli.output import write_json
 from siamese_nima.cli.tensorflow_loading import loading_tensorflow
 from siamese_nima.data import DataConfig
 from siamese_nima.data.photos import find_photos
@@ -32,12 +33,23 @@ from siamese_nima.progress import on_terminal
     type=PATH,
     help="CSV, or Parquet where the name ends so.  [default: CSV on stdout]",
 )
+@click.option(
+    "--quantiles",
+    type=PATH,
+    metavar="FILE",
+    help="Also write the quantiles of the means, which `iq-tools build --quantiles` takes.",
+)
+@click.option(
+    "--quantiles-of", metavar="TEXT", help="Name of the photos.  [default: that of the folder]"
+)
 def predict(
     images: Path,
     model: str,
     tower: str,
     interpolation: str | None,
     output: Path | None,
+    quantiles: Path | None,
+    quantiles_of: str | None,
     file: Path | None,
     separator: str,
     file_column: str,
@@ -47,7 +59,7 @@ def predict(
 
     Fails, after it wrote the others, if a photo could not be scored.
     """
-    from siamese_nima.evaluate.prediction import predict, write_table
+    from siamese_nima.evaluate.prediction import mean_quantiles, predict, write_table
     from siamese_nima.evaluate.scorers import open_scorer
 
     if file is None:
@@ -59,5 +71,7 @@ def predict(
         scorer = open_scorer(model, tower=tower, interpolation=interpolation or "")
     frame = predict(paths, scorer, on_terminal)
     write_table(frame, output or sys.stdout)
+    if quantiles:
+        write_json(mean_quantiles(frame, quantiles_of or images.resolve().name), quantiles)
     if failed := int(frame["mean"].isna().sum()):
         raise click.ClickException(f"{failed} of {len(frame)} photos could not be scored")

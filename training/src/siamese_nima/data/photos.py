@@ -38,27 +38,24 @@ def find_photos(folders: Iterable[Path]) -> list[Path]:
 
 
 def split_by_content(
-    photos: Iterable[Path], held_out_share: float, *, never_held_out: Iterable[Path] = ()
+    photos: Iterable[Path], held_out_share: float
 ) -> tuple[list[Path], list[Path]]:
     """Splits photos by a hash of their bytes, so that copies never stand on both sides.
 
     Args:
         photos: Files; copies of an earlier one are left out.
         held_out_share: Expected share of the second list, 0…1.
-        never_held_out: More files to train on; copies of one that is held out are left out.
 
     Returns:
         Photos to train on, and photos held out, each in the order given.
     """
     sides: tuple[list[Path], list[Path]] = ([], [])
     seen: set[bytes] = set()
-    for candidates, share in ((photos, held_out_share), (never_held_out, 0.0)):
-        for photo in candidates:
-            digest = hashlib.sha256(photo.read_bytes()).digest()
-            if digest in seen:
-                continue
+    for photo in photos:
+        digest = hashlib.sha256(photo.read_bytes()).digest()
+        if digest not in seen:
             seen.add(digest)
-            sides[is_held_out(digest, share)].append(photo)
+            sides[is_held_out(digest, held_out_share)].append(photo)
     return sides
 
 

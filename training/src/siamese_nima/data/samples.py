@@ -10,7 +10,8 @@ from typing import Final
 FORMS: Final = {
     "labels": "a table of file names and integer labels; the higher, the better",
     "scores": "a table of file names, mean opinion scores and, if wanted, standard deviations",
-    "histograms": "a table or JSON list of file names and ten counts of votes",
+    "histograms": "a table or JSON list of file names and ten counts of votes, or a table that "
+    "`siamese-nima predict` wrote: a teacher's",
     "ava": "AVA.txt: index, image id, ten counts of votes, three ids",
     "distortions": "no file: photos, and synthetic distortions of them",
     "pairs": "a table winner, loser and, if wanted, weight and tie: single judgements",

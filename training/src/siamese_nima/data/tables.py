@@ -18,8 +18,9 @@ from siamese_nima.errors import ConfigError, DataError
 
 Row = tuple[str, dict[str, Any]]
 
-# Headers of the ten counts in a table.
+# Headers of the ten counts in a table, and of the ten shares in one of `siamese-nima predict`.
 COUNT_COLUMNS: Final = tuple(f"votes_{vote:.0f}" for vote in VOTES)
+SHARE_COLUMNS: Final = tuple(f"p{vote:.0f}" for vote in VOTES)
 _PAIR_COLUMNS: Final = ("winner", "loser")
 _YES: Final = frozenset({"1", "true", "yes"})
 _NO: Final = frozenset({"", "0", "false", "no"})
@@ -174,11 +175,12 @@ def _table_rows(text: str, file: Path, config: DataConfig, *, labels: bool) -> I
     else:
         table = iter(csv.reader(lines, delimiter=separator, skipinitialspace=True))
     header = next(table)
+    counts = SHARE_COLUMNS if set(SHARE_COLUMNS) <= set(header) else COUNT_COLUMNS
     wanted = [config.file_column]
     if labels and config.form == "pairs":
         wanted = list(_PAIR_COLUMNS)
     elif labels and config.form == "histograms":
-        wanted += COUNT_COLUMNS
+        wanted += counts
     elif labels:
         wanted += [_label_column(config), *filter(None, [config.std_column])]
     if missing := [name for name in wanted if name not in header]:
@@ -190,7 +192,7 @@ def _table_rows(text: str, file: Path, config: DataConfig, *, labels: bool) -> I
         if not cells:
             continue
         row: dict[str, Any] = dict(zip(header, cells, strict=False))
-        row["counts"] = [row.get(name) for name in COUNT_COLUMNS]
+        row["counts"] = [row.get(name) for name in counts]
         yield f"line {number}", row
 
 

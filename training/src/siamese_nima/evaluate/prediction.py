@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import numpy as np
 import pandas as pd
 
-from iq_serving.contract import VOTE_BINS, VOTES
+from iq_serving.contract import QUANTILES, VOTE_BINS
 from siamese_nima.data import Sample
 from siamese_nima.data.decoding import encoded
+from siamese_nima.data.tables import SHARE_COLUMNS
 from siamese_nima.distribution import mean_opinion_score, standard_deviation
 from siamese_nima.errors import ConfigError, DataError
 from siamese_nima.evaluate.scorers import Floats, Scored, Scorer
@@ -19,7 +20,8 @@ from siamese_nima.files import write_atomically
 from siamese_nima.progress import Progress, silent
 
 BATCH: Final = 32  # within the server's 64
-SHARE_COLUMNS: Final = tuple(f"p{vote:.0f}" for vote in VOTES)
+
+_DECIMALS: Final = 4
 
 
 def predict(
@@ -82,6 +84,28 @@ def write_table(frame: pd.DataFrame, to: Path | IO[str]) -> None:
             frame.to_parquet(file, index=False)
         except ImportError as error:
             raise ConfigError("Parquet needs: pip install 'siamese-nima[parquet]'") from error
+
+
+def mean_quantiles(frame: pd.DataFrame, of: str) -> dict[str, Any]:
+    """The scale that a tower's means are read on, for its `tower.json`.
+
+    Args:
+        frame: A table of `predict`.
+        of: Name of the set of photos.
+
+    Returns:
+        `quantiles`, the means at 0, 1, … 100 % of the photos, and `quantiles_of`.
+
+    Raises:
+        DataError: The photos have too few different means: the scale would not rise.
+    """
+    values = np.quantile(frame["mean"].dropna(), np.linspace(0, 1, QUANTILES)).round(_DECIMALS)
+    if not (np.diff(values) > 0).all():
+        raise DataError(
+            f"{frame['mean'].notna().sum()} photos of {of} are too few, or too much alike, for "
+            f"{QUANTILES} quantiles: give more"
+        )
+    return {"quantiles": values.tolist(), "quantiles_of": of}
 
 
 def score_samples(samples: Sequence[Sample], scorer: Scorer, progress: Progress = silent) -> Floats:

@@ -11,6 +11,7 @@ from typing import Final
 from iq_serving.contract import WEIGHT_SUFFIXES, weights_folder
 from siamese_nima.errors import WeightsError
 from siamese_nima.files import write_atomically
+from siamese_nima.towers.graph_files import GRAPH_SUFFIX, read_tower
 
 _OWNER_AND_NAME: Final = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -36,13 +37,15 @@ def find_weights(name: str | Path) -> WeightFile:
     """Finds a weight file; nothing is downloaded.
 
     Args:
-        name: A file, or the name `OWNER/NAME` of one in the cache folder.
+        name: A file, or the name `OWNER/NAME` of one in the cache folder. A served graph (`.onnx`)
+            is a weight file too.
 
     Returns:
-        The file, and what the record beside it says (`PATH.json`).
+        The file, and what the record beside it (`PATH.json`) or the graph says.
 
     Raises:
-        WeightsError: There is neither; the message says how to fetch one.
+        WeightsError: There is neither, and the message says how to fetch one; or the file is no
+            graph of a tower.
     """
     path = Path(name).expanduser()
     published = bool(_OWNER_AND_NAME.fullmatch(str(name)))
@@ -52,6 +55,9 @@ def find_weights(name: str | Path) -> WeightFile:
     if not path.is_file():
         fetch = f"; published weights: iq-tools weights fetch {name}" if published else ""
         raise WeightsError(f"no weight file {name}{fetch}")
+    if path.suffix.lower() == GRAPH_SUFFIX:
+        stated = read_tower(path)
+        return WeightFile(path, stated.name, stated.interpolation, stated.image_size)
     record = _record_of(path)
     try:
         said = json.loads(record.read_text())

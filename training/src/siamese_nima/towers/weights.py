@@ -18,8 +18,10 @@ import numpy.typing as npt
 
 from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.files import write_atomically
+from siamese_nima.towers.graph_files import GRAPH_SUFFIX
 from siamese_nima.towers.naming import counted_from_one
 from siamese_nima.towers.registry import HEAD_LAYER, Tower, build_tower, get_tower
+from siamese_nima.towers.served_graph import load_graph
 from siamese_nima.towers.weight_files import find_weights
 
 Arrays = dict[str, list[npt.NDArray[np.float32]]]
@@ -115,7 +117,7 @@ def load_weights(model: keras.Model, path: str | Path, *, headless: bool = False
 
     Args:
         model: A model with the file's layer names.
-        path: See `read_weights`.
+        path: See `read_weights`; or the ONNX graph of such a model.
         headless: Whether the file holds a backbone only: the model's last layer keeps its values,
             and a classifier in the file is not asked for.
 
@@ -123,6 +125,11 @@ def load_weights(model: keras.Model, path: str | Path, *, headless: bool = False
         WeightsError: The file does not fit; the message lists what is missing, what is too much
             and what has another shape.
     """
+    if Path(path).suffix.lower() == GRAPH_SUFFIX:
+        if headless:
+            raise WeightsError(f"{path} is a graph with its head: it cannot be taken as headless")
+        load_graph(model, Path(path))
+        return
     arrays = _counted_from_one(read_weights(path))
     wanted = _counted_from_one({layer.name: layer for layer in model.layers if layer.weights})
     if headless:

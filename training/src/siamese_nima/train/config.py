@@ -32,7 +32,8 @@ class SetConfig:
         bucket_width: Scores are cut into buckets of this width.
         rungs: Photos drawn from each group an epoch, such as rungs of a ladder; 0 for all.
         held_out: Labelled photos to judge by; without them, a share of `data` is held out.
-        held_out_share: That share, by content hash.
+        held_out_share: That share, by content hash; 0 to learn from all of it and judge by the
+            other sets.
     """
 
     name: str
@@ -123,6 +124,8 @@ def checked(config: TrainConfig) -> Tower:
         raise ConfigError(f"sets need a name each, and at least one set: {names}")
     for each in config.sets:
         _check_set(each)
+    if not any(each.held_out or each.held_out_share for each in config.sets):
+        raise ConfigError("nothing is held out to judge by: held_out_share is 0 in every set")
     if not (config.dropout == -1 or 0 <= config.dropout < 1):
         raise ConfigError("dropout must be in 0…1, 1 excluded, or -1 for the tower's own")
     if config.accumulate < 1:

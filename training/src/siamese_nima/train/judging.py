@@ -26,9 +26,9 @@ def judge(sets: Sequence[SetConfig], held_out: LabelledSamples, means: Floats) -
         means: Predicted means, one for each [N].
 
     Returns:
-        For each set `NAME_held_out_pairwise_accuracy` and, where it is of one group,
-        `NAME_held_out_srcc`; and the mean of the accuracies, `held_out_pairwise_accuracy`, by which
-        the best epoch is chosen.
+        For each set that holds something out `NAME_held_out_pairwise_accuracy` and, where it is of
+        one group, `NAME_held_out_srcc`; and the mean of the accuracies,
+        `held_out_pairwise_accuracy`, by which the best epoch is chosen.
 
     Raises:
         TrainingError: A mean is no number.
@@ -37,6 +37,8 @@ def judge(sets: Sequence[SetConfig], held_out: LabelledSamples, means: Floats) -
     accuracies = []
     for member, config in enumerate(sets):
         rows = held_out.rows(member)
+        if not len(rows):
+            continue
         score, group = held_out.score[rows], held_out.group[rows]
         accuracy = pairwise_accuracy(score, means[rows], group)
         if math.isnan(accuracy) or not np.isfinite(means[rows]).all():

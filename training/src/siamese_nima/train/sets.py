@@ -79,6 +79,8 @@ def _check(
         raise ConfigError(
             f"the loss emd of {config.name} needs votes: the form scores, histograms or ava"
         )
+    if not (config.held_out or config.held_out_share):
+        return
     accuracy = pairwise_accuracy(
         held_out.score[judged], held_out.score[judged], held_out.group[judged]
     )
