@@ -1,7 +1,7 @@
 # Triton with this repository's models: TensorRT on an NVIDIA GPU, ONNX Runtime without one.
 #
 #   docker build -t siamese-nima .
-#   docker run --rm --gpus all --shm-size=1g -p 8001:8001 -v iq-cache:/var/cache/iq siamese-nima
+#   docker run --rm --gpus all --shm-size=1g -p 127.0.0.1:8001:8001 -v iq-cache:/var/cache/iq siamese-nima
 #
 # Leave `--gpus all` out to serve on the CPU. `--build-arg DIGEST=@sha256:…` holds on to one base image.
 ARG TRITON=26.09

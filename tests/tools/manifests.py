@@ -139,7 +139,7 @@ _SPECS: Final = {
 }
 
 
-class _Strict(yaml.SafeLoader):
+class _Strict(yaml.SafeLoader):  # type: ignore[misc]
     """Refuses a key that stands twice in a mapping, as a cluster's strict reading does."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

@@ -57,13 +57,14 @@ def test_a_door_opens_to_the_key_alone(guarded: LocalServer, door: str) -> None:
 def test_memory_cannot_be_registered_and_models_cannot_be_unloaded(guarded: LocalServer) -> None:
     client = triton_grpc.InferenceServerClient(guarded.url)
     web = triton_http.InferenceServerClient(guarded.http_url)
-    for refused in (
+    attempts: tuple[Callable[[], object], ...] = (
         lambda: client.register_system_shared_memory("region", "/region", 64),
         lambda: client.unload_model("nima"),
         lambda: web.register_system_shared_memory("region", "/region", 64),
         lambda: web.unload_model("nima"),
         lambda: web.get_log_settings(),
-    ):
+    )
+    for refused in attempts:
         with pytest.raises(InferenceServerException, match="restricted"):
             refused()
 
