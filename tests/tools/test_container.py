@@ -11,6 +11,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import promql_parser
 import pytest
 import yaml
 
@@ -204,6 +205,35 @@ def _expressions() -> dict[str, str]:
             for rule in group["rules"]
         ),
     }
+
+
+@pytest.mark.parametrize("who", ["dashboard", "alerts"])
+def test_prometheus_understands_what_it_is_asked(who: str) -> None:
+    for expression in _expressions()[who].splitlines():
+        promql_parser.parse(expression.replace("$__rate_interval", "1m"))
+
+
+def test_every_alert_fires_for_the_server_it_is_about() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool, which comes with Prometheus, is not on the PATH")
+    rules = Path(__file__).with_name("alerts_test.yaml")
+    done = subprocess.run(
+        [promtool, "test", "rules", rules], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_trial_of_the_alerts_leaves_none_out() -> None:
+    tried = yaml.safe_load(Path(__file__).with_name("alerts_test.yaml").read_text())
+    names = {
+        trial["alertname"]
+        for case in tried["tests"]
+        for trial in case["alert_rule_test"]
+        if trial["exp_alerts"]
+    }
+    rules = yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]
+    assert names == {rule["alert"] for rule in rules}
 
 
 @pytest.mark.parametrize("who", ["dashboard", "alerts"])
