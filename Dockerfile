@@ -1,11 +1,12 @@
 # Triton with this repository's models: TensorRT on an NVIDIA GPU, ONNX Runtime without one.
 #
 #   docker build -t siamese-nima .
-#   docker run --rm --gpus all --shm-size=1g -p 8001:8001 -v iq-cache:/var/cache/iq siamese-nima
+#   docker run --rm --gpus all --shm-size=1g -p 127.0.0.1:8001:8001 -v iq-cache:/var/cache/iq siamese-nima
 #
-# Leave `--gpus all` out to serve on the CPU.
-ARG TRITON=26.06
-FROM nvcr.io/nvidia/tritonserver:${TRITON}-py3
+# Leave `--gpus all` out to serve on the CPU. `--build-arg DIGEST=@sha256:…` holds on to one base image.
+ARG TRITON=26.09
+ARG DIGEST=
+FROM nvcr.io/nvidia/tritonserver:${TRITON}-py3${DIGEST}
 
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 
@@ -31,12 +32,15 @@ ENV PYTHONPATH=/opt/iq/lib \
 # The user that the image brings for Triton.
 USER 1000:1000
 VOLUME /var/cache/iq
-EXPOSE 8000 8001 8002
+# HTTP, on 8000, listens inside the container only unless an argument says `--http-address=0.0.0.0`.
+EXPOSE 8001 8002 8003
 
 # The first start builds a plan, which takes minutes; later starts find it in the cache.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=15m --retries=3 \
-    CMD ["python3", "-c", "import urllib.request as r; r.urlopen('http://localhost:8000/v2/health/ready', timeout=4)"]
+# A model's dead process ends Triton, and with it the container, for `--restart` to start it anew.
+HEALTHCHECK --interval=10s --timeout=15s --start-period=15m --retries=3 \
+    CMD ["python3", "-m", "iq_tools.health", "--end", "1"]
 
-# Arguments of `docker run` go to tritonserver.
+# Arguments of `docker run` go to tritonserver. Shared memory, model control, statistics, traces and logs
+# ask for the key of IQ_ADMIN_KEY, else for a random one.
 ENTRYPOINT ["/opt/nvidia/nvidia_entrypoint.sh", "python3", "-m", "iq_tools", "serve", "--"]
 CMD ["--cache-config=local,size=268435456"]

@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
-import threading
 import urllib.request
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import promql_parser
 import pytest
+import yaml
 
-from iq_client import LocalServer
+from iq_client import Client, LocalServer
 from iq_client.local.server import MALLOC_THRESHOLDS
 from iq_serving import machine
 from iq_serving.counter import METRIC, ImageCounter
 from iq_serving.gpu_pixels import GPU_PACKAGES
 
 ROOT = Path(__file__).resolve().parents[2]
+ALERTS = ROOT / "deploy" / "helm" / "siamese-nima" / "files" / "alerts.yaml"
 # The stock image gives Python and numpy, requirements.in the rest.
 ABSENT_IN_CONTAINER = (
     "tensorflow",
@@ -48,40 +50,77 @@ def test_the_image_keeps_memory_as_the_embedded_server_does() -> None:
     assert dict(re.findall(r"(MALLOC_\w+)=(\d+)", dockerfile)) == wanted == MALLOC_THRESHOLDS
 
 
-def test_the_dockerfile_is_clean() -> None:
+@pytest.mark.parametrize(
+    "dockerfile", ["Dockerfile", "deploy/container/client.Dockerfile", "deploy/ray/Dockerfile"]
+)
+def test_a_dockerfile_is_clean(dockerfile: str) -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
     done = subprocess.run(
-        [hadolint, ROOT / "Dockerfile"], stdout=subprocess.PIPE, text=True, check=False
+        [hadolint, ROOT / dockerfile], stdout=subprocess.PIPE, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, "")
 
 
-@pytest.mark.parametrize(("status", "healthy"), [(200, True), (400, False)])
-def test_the_health_check_asks_whether_the_models_are_ready(status: int, healthy: bool) -> None:
-    asked = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_response(status)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
+def test_the_image_checks_its_health_by_an_inference() -> None:
+    """`test_health.py` shows what the check sees."""
     check = re.search(
         r"^HEALTHCHECK .*\\\n\s+CMD (\[.*\])$", (ROOT / "Dockerfile").read_text(), re.M
     )
     assert check is not None
     program, *arguments = json.loads(check.group(1))
     assert program == "python3"
-    with HTTPServer(("127.0.0.1", 0), Handler) as triton:
-        threading.Thread(target=triton.serve_forever, daemon=True).start()
-        command = [part.replace(":8000/", f":{triton.server_port}/") for part in arguments]
-        done = subprocess.run([sys.executable, *command], stderr=subprocess.DEVNULL, check=False)
-        triton.shutdown()
-    assert asked == ["/v2/health/ready"]
-    assert (done.returncode == 0) == healthy
+    assert arguments == ["-m", "iq_tools.health", "--end", "1"]
+
+
+def test_the_image_offers_no_port_that_is_shut() -> None:
+    (ports,) = re.findall(r"^EXPOSE (.*)$", (ROOT / "Dockerfile").read_text(), re.M)
+    assert "8000" not in ports.split()
+    triton = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["triton"]
+    published = [port.split(":") for port in triton["ports"]]
+    assert {inside for _, _, inside in published} < set(ports.split())
+    assert {address for address, _, _ in published} == {"127.0.0.1"}
+
+
+def test_the_base_image_has_nvidias_fixes_and_one_version_everywhere() -> None:
+    (version,) = re.findall(r"^ARG TRITON=(.*)$", (ROOT / "Dockerfile").read_text(), re.M)
+    assert version >= "26.07"
+    page = (ROOT / "docs" / "guides" / "deployment.md").read_text()
+    assert set(re.findall(r"tritonserver:([\d.]+)-py3", page)) == {version}
+
+
+@pytest.mark.parametrize(
+    "dockerfile", ["deploy/container/client.Dockerfile", "deploy/ray/Dockerfile"]
+)
+def test_the_other_images_copy_what_their_context_keeps(dockerfile: str) -> None:
+    text = (ROOT / dockerfile).read_text()
+    ignored = (ROOT / f"{dockerfile}.dockerignore").read_text()
+    kept = {line[1:] for line in ignored.splitlines() if line[:1] == "!"}
+    copied = re.findall(r"^COPY (?:--chown=\S+ )?([^-].*) \S+$", text, re.M)
+    assert {source for line in copied for source in line.split()} == kept
+    assert all((ROOT / source).exists() for source in kept)
+
+
+def test_the_image_of_the_client_installs_from_the_lock(tmp_path: Path) -> None:
+    """What the build sees is enough for uv to take the lock as it is."""
+    ignored = (ROOT / "deploy/container/client.Dockerfile.dockerignore").read_text()
+    for source in (line[1:] for line in ignored.splitlines() if line[:1] == "!"):
+        target = tmp_path / source
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, target)
+        else:
+            shutil.copy(ROOT / source, target)
+    uv = next(ROOT.glob(".uv/*/bin/uv"))
+    done = subprocess.run(
+        [uv, "sync", "--locked", "--no-default-groups", "--package", "iq-client", "--dry-run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "tritonclient" in done.stderr
+    assert "tensorflow" not in done.stderr
 
 
 def test_every_requirement_is_pinned_with_hashes() -> None:
@@ -119,7 +158,8 @@ class Absent:
         if name.partition(".")[0] in {ABSENT_IN_CONTAINER!r}:
             raise ImportError(f"{{name}} is not in the image")
 sys.meta_path.insert(0, Absent())
-import iq_tools.cli, iq_tools.serve, iq_tools.tensorrt.builders, iq_tools.tensorrt.make
+import iq_tools.cli, iq_tools.health, iq_tools.serve
+import iq_tools.tensorrt.builders, iq_tools.tensorrt.make
 """
     subprocess.run([sys.executable, "-c", script], check=True)
 
@@ -136,19 +176,84 @@ def test_prometheus_asks_where_images_are_counted() -> None:
     assert f'"triton:{address[1]}"' in (ROOT / "deploy/monitoring/prometheus.yml").read_text()
 
 
-def test_the_dashboard_asks_for_metrics_that_the_server_has(server: LocalServer) -> None:
+def test_prometheus_has_the_charts_alerts_and_their_job() -> None:
+    settings = yaml.safe_load((ROOT / "deploy/monitoring/prometheus.yml").read_text())
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    (rules,) = settings["rule_files"]
+    (source,) = (
+        volume.split(":")[0]
+        for volume in compose["services"]["prometheus"]["volumes"]
+        if f"/{rules}:" in volume
+    )
+    assert (ROOT / source) == ALERTS
+    (job,) = settings["scrape_configs"]
+    assert set(re.findall(r'job="([^"]+)"', ALERTS.read_text())) == {job["job_name"]}
+
+
+def _expressions() -> dict[str, str]:
+    """What Prometheus is asked, by the dashboard and by the alerts."""
     dashboard = json.loads(
         (ROOT / "deploy/monitoring/grafana/dashboards/siamese-nima.json").read_text()
     )
-    asked = {
-        name
-        for panel in dashboard["panels"]
-        for target in panel["targets"]
-        for name in re.findall(r"\b(?:nv|iq)_[a-z_]+", target["expr"])
+    return {
+        "dashboard": "\n".join(
+            target["expr"] for panel in dashboard["panels"] for target in panel["targets"]
+        ),
+        "alerts": "\n".join(
+            rule["expr"]
+            for group in yaml.safe_load(ALERTS.read_text())["groups"]
+            for rule in group["rules"]
+        ),
     }
+
+
+@pytest.mark.parametrize("who", ["dashboard", "alerts"])
+def test_prometheus_understands_what_it_is_asked(who: str) -> None:
+    for expression in _expressions()[who].splitlines():
+        promql_parser.parse(expression.replace("$__rate_interval", "1m"))
+
+
+def test_every_alert_fires_for_the_server_it_is_about() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool, which comes with Prometheus, is not on the PATH")
+    rules = Path(__file__).with_name("alerts_test.yaml")
+    done = subprocess.run(
+        [promtool, "test", "rules", rules], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_trial_of_the_alerts_leaves_none_out() -> None:
+    tried = yaml.safe_load(Path(__file__).with_name("alerts_test.yaml").read_text())
+    names = {
+        trial["alertname"]
+        for case in tried["tests"]
+        for trial in case["alert_rule_test"]
+        if trial["exp_alerts"]
+    }
+    rules = yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]
+    assert names == {rule["alert"] for rule in rules}
+
+
+@pytest.mark.parametrize("who", ["dashboard", "alerts"])
+def test_prometheus_is_asked_for_metrics_that_the_server_has(
+    who: str, server: LocalServer, example_photos: list[Path]
+) -> None:
+    asked = set(re.findall(r"\b(?:nv|iq)_[a-z_]+", _expressions()[who]))
+    with Client(server.url) as client:
+        client.score_images(example_photos[:1], raise_on_error=True)
     with urllib.request.urlopen(server.metrics_url) as response:
         text = response.read().decode() + ImageCounter().text()
     offered = set(re.findall(r"^# TYPE (\w+) ", text, re.M))
     assert METRIC in asked
     # The GPU's metrics exist only where there is one.
     assert {name for name in asked if not name.startswith("nv_gpu_")} <= offered
+
+
+def test_alerts_tell_apart_by_labels_that_the_metrics_have(server: LocalServer) -> None:
+    with urllib.request.urlopen(server.metrics_url) as response:
+        text = response.read().decode()
+    for metric in ("nv_inference_request_success", "nv_inference_request_failure"):
+        assert re.search(rf'^{metric}{{[^}}]*model="nima"', text, re.M)
+    assert re.search(r'^nv_inference_queue_duration_us{[^}]*model="nima_tower"', text, re.M)

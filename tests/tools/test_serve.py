@@ -15,6 +15,7 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
+from iq_tools.access import KEY_VARIABLE, access_arguments
 from iq_tools.cli import cli
 from iq_tools.errors import (
     GpuError,
@@ -281,8 +282,13 @@ def test_onnx_runtime_can_be_asked_for(repository: Path, photos: Path, tmp_path:
 
 @pytest.mark.usefixtures("gpu", "trtexec")
 def test_the_command_becomes_triton(
-    repository: Path, photos: Path, program: Program, tmp_path: Path
+    repository: Path,
+    photos: Path,
+    program: Program,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "a-key-for-this-test")
     program("tritonserver", 'printf "%s\\n" "$$" "$@"')
     process = subprocess.Popen(
         [Path(sys.executable).with_name("iq-tools"), "serve",
@@ -296,7 +302,8 @@ def test_the_command_becomes_triton(
     assert int(pid) == process.pid  # the container's signals reach Triton itself
     assert served.startswith(f"--model-repository={tmp_path / 'work'}")
     assert rest == [
-        "--disable-auto-complete-config", "--model-config-name=tensorrt", "--grpc-port=9001",
+        "--disable-auto-complete-config", "--model-config-name=tensorrt",
+        *access_arguments((), "a-key-for-this-test"), "--grpc-port=9001",
     ]  # fmt: skip
 
 

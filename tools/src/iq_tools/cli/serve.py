@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
 import click
 
+from iq_tools.access import KEY_VARIABLE, access_arguments
 from iq_tools.cli.options import FOLDER, NEW_FOLDER, report
 from iq_tools.serve import RUNTIMES, ServeOptions, prepare, start
 
@@ -42,14 +44,17 @@ def serve(
 ) -> None:
     """Start Triton with TensorRT where there is a GPU, else with ONNX Runtime.
 
-    ARGUMENTS go to tritonserver.
+    ARGUMENTS go to tritonserver. Where they do not say otherwise, HTTP listens inside the container
+    only, and shared memory, model control, statistics, traces and logs ask for the key of
+    IQ_ADMIN_KEY, else for a random one.
     """
     from iq_tools.tensorrt.builders import find_builder
 
+    shut = access_arguments(arguments, os.environ.get(KEY_VARIABLE))
     chosen = prepare(
         ServeOptions(repository, cache, photos, work, runtime),
         find_builder=find_builder,
         report=report,
     )
     click.echo(f"iq-tools: {chosen.reason}", err=True)
-    start(chosen.command(arguments))
+    start(chosen.command([*shut, *arguments]))
