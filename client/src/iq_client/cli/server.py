@@ -15,7 +15,7 @@ from iq_client.client import Client
 from iq_client.errors import LocalServerError
 from iq_client.images.inputs import InputOptions
 from iq_client.local.installation import REPOSITORY_VARIABLE
-from iq_client.local.server import LocalServer
+from iq_client.local.server import TOKEN_HEADER, LocalServer
 from iq_client.options import DEFAULT_BATCH_SIZE, URL_VARIABLE
 from iq_client.wire.channel import TLS, Compression
 from iq_client.wire.protocol import MODEL_NAME
@@ -91,7 +91,7 @@ _SERVER_OPTIONS = [
         "--token",
         envvar="IQ_TOKEN",
         show_envvar=True,
-        help="Sent as `authorization: Bearer …`, for a proxy that asks for it.",
+        help="For `iq-client serve --token`, or as `authorization: Bearer …` for a proxy.",
     ),
     click.option(
         "--header", multiple=True, metavar="NAME:VALUE", help="Sent with every request; repeatable."
@@ -233,4 +233,5 @@ def _headers(server: ServerOptions) -> dict[str, str]:
         headers[name.strip()] = value.strip()
     if server.token is not None:
         headers["authorization"] = f"Bearer {server.token}"
+        headers[TOKEN_HEADER] = server.token
     return headers
