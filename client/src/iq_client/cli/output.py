@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import io
+import json
 import math
 import os
 import sys
@@ -15,6 +17,7 @@ from typing import Any, BinaryIO
 import click
 
 from iq_client.client import Client
+from iq_client.files import replacing
 from iq_client.formats import (
     FILE_FORMATS,
     FileFormat,
@@ -58,6 +61,34 @@ min_score_option = click.option(
 )
 
 
+class _Terminal(io.RawIOBase):
+    """Rows on a terminal: what it would act on goes there as escapes, JSON's own in JSON."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        lines = bytes(data).decode("utf-8", "surrogateescape").split("\n")
+        shown = "\n".join(map(_without_controls, lines))
+        self._out.write(shown.encode("utf-8", "surrogateescape"))
+        return len(data)
+
+
+def _without_controls(line: str) -> str:
+    ending = "\r" if line.endswith("\r") else ""  # of CSV
+    return (
+        "".join(
+            character if character.isprintable() or "\udc80" <= character <= "\udcff"
+            else json.dumps(character)[1:-1]
+            for character in line.removesuffix(ending)
+        )
+        + ending
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
     """The output that a command line asks for.
@@ -74,7 +105,7 @@ class OutputOptions:
     def writer(
         self, leading: Sequence[str] = (), tower: TowerIdentity | None = None
     ) -> Iterator[WriteRow]:
-        """Gives a function that writes one row; the file is complete when the block ends."""
+        """Gives a function that writes one row; the file is replaced when the block ends."""
         if self.file_format is None:
             raise ValueError("a table has no rows to write one by one")
         with (
@@ -93,11 +124,16 @@ class OutputOptions:
     @contextmanager
     def _stream(self) -> Iterator[BinaryIO]:
         if self.path is None:
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
+            out = sys.stdout.buffer
+            if sys.stdout.isatty():
+                with io.BufferedWriter(_Terminal(out)) as shown:
+                    yield shown
+            else:
+                yield out
+            out.flush()
             return
         try:
-            with self.path.open("wb") as stream:
+            with replacing(self.path) as stream:
                 yield stream
         except OSError as error:
             raise click.FileError(str(self.path), error.strerror) from error
