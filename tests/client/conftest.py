@@ -19,6 +19,18 @@ Mean: TypeAlias = Callable[[bytes], float]
 STUB_REPOSITORY = Path(__file__).parent / "stub_repository"
 
 
+def children_of(pid: int) -> set[int]:
+    """All processes below one, at any depth."""
+    found: set[int] = set()
+    waiting = [pid]
+    while waiting:
+        for task in Path(f"/proc/{waiting.pop()}/task").glob("*/children"):
+            children = [int(child) for child in task.read_text().split()]
+            found.update(children)
+            waiting.extend(children)
+    return found
+
+
 @contextmanager
 def full_disk(size: int) -> Iterator[None]:
     """No file of this process can grow beyond some bytes, as on a disk that is full."""

@@ -166,7 +166,8 @@ def test_a_server_refuses_what_an_interruption_leaves(
     last = len(write_repository(onnx_file, output)) - 1
     served_tower(output / "nima_tower", _parameters(output, "nima_preprocess"))
     other = _another(onnx_file, tmp_path)
-    replace, replaced = Path.replace, []
+    replace = Path.replace
+    replaced: list[Path] = []
 
     def replace_some(self: Path, target: Path) -> Path:
         if len(replaced) == max(1, round(part * last)):

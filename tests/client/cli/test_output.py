@@ -113,7 +113,7 @@ def test_a_terminal_without_the_characters(
 ) -> None:
     (photos / "\u732b.jpg").write_bytes(b"a cat")
     page, best = tmp_path / "a.html", tmp_path / "best"
-    command = ["rank", photos, "--html", page, "--top", "20", "--copy-best", best]
+    command = ["rank", str(photos), "--html", str(page), "--top", "20", "--copy-best", str(best)]
     done = subprocess.run(
         [*COMMAND, *command, "--url", stub_server.url],
         capture_output=True,

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.client.conftest import children_of
 from tests.client.faulty import PATIENT
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
@@ -27,18 +28,6 @@ pytestmark = pytest.mark.slow  # starts servers of its own
 
 STUB = "triton_python_backend_stub"
 STARTUP = 300.0  # seconds: no machine is that slow
-
-
-def children_of(pid: int) -> set[int]:
-    """All processes below one, at any depth."""
-    found: set[int] = set()
-    waiting = [pid]
-    while waiting:
-        for task in Path(f"/proc/{waiting.pop()}/task").glob("*/children"):
-            children = [int(child) for child in task.read_text().split()]
-            found.update(children)
-            waiting.extend(children)
-    return found
 
 
 def alive(pid: int) -> bool:

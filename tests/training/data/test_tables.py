@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -71,7 +72,7 @@ def test_a_comma_in_a_count_is_not_guessed_at(tmp_path: Path) -> None:
 @pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
 @pytest.mark.parametrize("in_table", ["NFC", "NFD"])
 def test_accents_spelt_otherwise_than_on_the_disk(
-    tmp_path: Path, on_disk: str, in_table: str
+    tmp_path: Path, on_disk: Literal["NFC", "NFD"], in_table: Literal["NFC", "NFD"]
 ) -> None:
     photo = tmp_path / unicodedata.normalize(on_disk, "été.jpg")
     photo.touch()

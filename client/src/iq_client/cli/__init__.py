@@ -37,9 +37,6 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except IQClientError as error:
             _fail(ctx, str(error), error.exit_code)
-        except click.ClickException as error:
-            error.message = _shown(error.message)  # may quote a file's name or a server
-            raise
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise  # click knows: the reader went away

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from iq_client.cli.tables import printable
 from iq_client.files import fitting
 
 
@@ -69,7 +70,7 @@ class CopyOptions:
                 else:
                     _copy(Path(source), target)
         except OSError as error:
-            name = str(error.filename or self.folder)
+            name = printable(str(error.filename or self.folder))
             raise click.FileError(name, f"--copy-best: {error.strerror}") from error
 
 

@@ -22,6 +22,7 @@ import click
 import numpy as np
 
 from iq_client.cli.output import OutputOptions
+from iq_client.cli.tables import printable
 from iq_client.client import Client
 from iq_client.files import lock, replacing
 from iq_client.formats import (
@@ -248,7 +249,7 @@ def _check_of(tower: str | None, *, mix_towers: bool) -> _Check:
 
 
 def _in_words(tower: str | None) -> str:
-    return f"the tower {tower}" if tower else "a tower that is not named"
+    return f"the tower {printable(tower)}" if tower else "a tower that is not named"
 
 
 def _digest(source: str) -> bytes:

@@ -19,6 +19,7 @@ from iq_client.local.server import TOKEN_HEADER, LocalServer
 from iq_client.options import DEFAULT_BATCH_SIZE, URL_VARIABLE
 from iq_client.wire.channel import TLS, Compression
 from iq_client.wire.protocol import MODEL_NAME
+from iq_client.wire.retry import RetryPolicy
 
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(path_type=Path)  # whether it is there is asked when it is used
@@ -64,6 +65,9 @@ class SendOptions:
         """Choices in how the paths of the command line are read."""
         return InputOptions(allow_urls=self.allow_urls)
 
+
+# An embedded server that died comes back by itself; on a busy machine that takes a while.
+_UNTIL_RESTARTED = RetryPolicy(attempts=60)
 
 SECONDS = click.FloatRange(0, min_open=True)
 
@@ -210,7 +214,7 @@ def open_client(server: ServerOptions, send: SendOptions | None = None) -> Itera
         raise LocalServerError(f"{error} Or name a running server with --url.") from error
     why = "" if server.local else f"no --url and no {URL_VARIABLE}: "
     click.echo(f"{why}starting the embedded server on {embedded.model_repository}", err=True)
-    with embedded, Client(embedded.url, **options) as client:
+    with embedded, Client(embedded.url, **options, retry=_UNTIL_RESTARTED) as client:
         yield client
 
 
