@@ -31,6 +31,7 @@ def supervise(
         f"import {supervisor.__name__} as module\n"
         "module.FIRST_PAUSE_SECONDS = 0.001\n"
         "module.GRACE_SECONDS = 1e6\n"
+        "module.UNWAITED_SECONDS = module.LOOK_SECONDS = 0.1\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})\n"
         f"{'os.kill(os.getpid(), signal.SIGUSR1)' if of_use else ''}\n"
         "status = supervise(os.getppid(), sys.argv[1], sys.argv[2:])\n"
@@ -74,24 +75,12 @@ def test_a_command_that_crashes_before_it_is_of_use_stays_down(tmp_path: Path) -
     assert runs_of(tmp_path) == supervisor.USELESS_STARTS
 
 
-def test_a_command_that_loses_a_child_is_run_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", ["kill -KILL $(exec sh -c 'echo $PPID')", "exit 3", "exit 0"])
+def test_a_command_that_loses_a_child_is_run_again(tmp_path: Path, end: str) -> None:
     # Like Triton: it goes on, and does not wait for what it has lost.
-    lose = "(kill -KILL $(exec sh -c 'echo $PPID')) & exec sleep 1000000"
-    process = supervise(tmp_path, f"3) exit 4;; *) {lose};;", of_use=True)
+    process = supervise(tmp_path, f"3) exit 4;; *) ({end}) & exec sleep 1000000;;", of_use=True)
     assert status_of(process) == 4
     assert runs_of(tmp_path) == 3
-
-
-def test_a_child_that_ends_by_itself_is_no_loss(tmp_path: Path) -> None:
-    ready = tmp_path / "ready"
-    runs = f"*) (exit 3) & touch {ready}; exec sleep 1000000;;"
-    process = supervise(tmp_path, runs, of_use=True)
-    while not ready.exists():
-        time.sleep(0.02)
-    time.sleep(3 * supervisor.POLL_SECONDS)  # it has looked, or the test proves less
-    os.kill(process.pid, signal.SIGINT)
-    assert status_of(process) == -signal.SIGKILL
-    assert runs_of(tmp_path) == 1
 
 
 def test_shared_memory_is_removed(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import click
 
@@ -47,7 +47,8 @@ class FileToWrite(click.Path):
     ) -> Path:
         """The path, whose folder is there and can be written to."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
-        if not path.exists() and not os.access(path.parent, os.W_OK):
+        replaced = path.is_file() or not path.exists()  # the others are devices and pipes
+        if replaced and not os.access(path.resolve().parent, os.W_OK):
             self.fail(f"cannot write {path}: no folder {path.parent} to write to", param, ctx)
         return path
 
@@ -61,7 +62,7 @@ min_score_option = click.option(
 )
 
 
-class _Terminal(io.RawIOBase):
+class _Terminal(io.BufferedIOBase):
     """Rows on a terminal: what it would act on goes there as escapes, JSON's own in JSON."""
 
     def __init__(self, out: BinaryIO) -> None:
@@ -71,22 +72,19 @@ class _Terminal(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        lines = bytes(data).decode("utf-8", "surrogateescape").split("\n")
-        shown = "\n".join(map(_without_controls, lines))
-        self._out.write(shown.encode("utf-8", "surrogateescape"))
+        lines = bytes(data).decode("utf-8").split("\n")  # whole texts of the writers
+        self._out.write("\n".join(map(_without_controls, lines)).encode("utf-8"))
+        self._out.flush()
         return len(data)
 
 
 def _without_controls(line: str) -> str:
     ending = "\r" if line.endswith("\r") else ""  # of CSV
-    return (
-        "".join(
-            character if character.isprintable() or "\udc80" <= character <= "\udcff"
-            else json.dumps(character)[1:-1]
-            for character in line.removesuffix(ending)
-        )
-        + ending
-    )  # fmt: skip
+    shown = (
+        character if character.isprintable() else json.dumps(character)[1:-1]
+        for character in line.removesuffix(ending)
+    )
+    return "".join(shown) + ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +123,7 @@ class OutputOptions:
     def _stream(self) -> Iterator[BinaryIO]:
         if self.path is None:
             out = sys.stdout.buffer
-            if sys.stdout.isatty():
-                with io.BufferedWriter(_Terminal(out)) as shown:
-                    yield shown
-            else:
-                yield out
+            yield cast("BinaryIO", _Terminal(out)) if sys.stdout.isatty() else out
             out.flush()
             return
         try:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import signal
 import subprocess
@@ -39,6 +40,8 @@ USELESS_STARTS = 2
 # A crash sooner than this after the start doubles the pause before the next one.
 EARLY_SECONDS = 10.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 8.0
+LOOK_SECONDS = 2.0  # between two looks for new processes of models
+UNWAITED_SECONDS = 5.0  # after which the end of a model's process was not the server's will
 
 
 def supervise(parent: int, shared_memory_prefix: str, command: list[str]) -> int:
@@ -135,9 +138,10 @@ def _start(command: list[str], blocked: set[signal.Signals]) -> subprocess.Popen
 
 def _watch(child: subprocess.Popen[bytes], wish: _Wish) -> str | None:
     """Waits for the child's end, or makes it: says what it lost where that was the reason."""
+    helpers = _Helpers(child.pid)
     while child.poll() is None:
         wish.ask()
-        lost = _lost(child.pid)
+        lost = helpers.lost()
         if not wish.wanted and wish.gently:
             child.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -149,33 +153,58 @@ def _watch(child: subprocess.Popen[bytes], wish: _Wish) -> str | None:
     return None
 
 
-def _lost(server: int) -> str | None:
-    """Says which of a server's child processes, those of its models, was killed or crashed.
+@dataclass
+class _Helpers:
+    """The child processes of a server, those of its models.
 
-    Triton waits for those that it ends itself; one that died otherwise stays as a zombie.
+    Attributes:
+        server: Process id.
+        known: Process ids; a server of many threads is costly to look through.
+        looked: Seconds of the clock when they were looked for.
+        unwaited_since: Seconds of the clock since when one has ended that nobody waits for.
     """
-    for pid in _children(server):
-        if number := _killed_by(pid):
-            return f"lost a model's process ({signal.Signals(number).name})"
-    return None
+
+    server: int
+    known: frozenset[int] = frozenset()
+    looked: float = -math.inf
+    unwaited_since: float | None = None
+
+    def lost(self) -> str | None:
+        """Says which of them was killed or crashed, or ended though nobody wanted it to.
+
+        Triton waits at once for those that it ends itself.
+        """
+        now = time.monotonic()
+        if now - self.looked >= LOOK_SECONDS:
+            self.known, self.looked = _children(self.server), now
+        ended = [status for pid in self.known if (status := _status(pid)) is not None]
+        if not ended:
+            self.unwaited_since = None
+            return None
+        for status in filter(os.WIFSIGNALED, ended):
+            return f"lost a model's process ({signal.Signals(os.WTERMSIG(status)).name})"
+        self.unwaited_since = self.unwaited_since or now
+        if now - self.unwaited_since < UNWAITED_SECONDS:
+            return None
+        return "lost a model's process (it ended)"
 
 
-def _children(pid: int) -> set[int]:
+def _children(pid: int) -> frozenset[int]:
     found: set[int] = set()
     with contextlib.suppress(OSError):  # it ended meanwhile
         for task in Path(f"/proc/{pid}/task").iterdir():
             with contextlib.suppress(OSError):
                 found.update(map(int, (task / "children").read_text().split()))
-    return found
+    return frozenset(found)
 
 
-def _killed_by(pid: int) -> int:
-    """The signal that ended a process for which nobody has waited yet; 0 where none did."""
+def _status(pid: int) -> int | None:
+    """The status of a process that ended and that nobody has waited for; None for another."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return 0
-    return int(fields[-1]) & 0x7F if fields[0] == "Z" else 0
+        return None
+    return int(fields[-1]) if fields[0] == "Z" else None
 
 
 if __name__ == "__main__":
