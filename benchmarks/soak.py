@@ -3,7 +3,7 @@
     python benchmarks/soak.py [FOLDER] [--mutants 10000] [--images 5000] [--kills 20]
                               [--minutes 60] [--seed 1]
 
-Prints the tables of `docs/results/reliability.md`. Ends with status 1 where a photo was lost, got
+Prints a table of each part. Ends with status 1 where a photo was lost, got
 another score than alone, or a server died that nobody killed.
 
 - *mutants*: seeds of every format with bytes changed, cut out or doubled, twelve to a request with
@@ -16,6 +16,7 @@ another score than alone, or a server died that nobody killed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import random
@@ -131,7 +132,7 @@ def kills(
         if kill := due.get(len(scores) - 1):
             victim, number = kill
             pids = model_processes(server) if victim == "model" else [server.pid]
-            if pids:
+            with contextlib.suppress(IndexError, ProcessLookupError):  # it is just starting again
                 os.kill(chance.choice(pids), number)
                 killed[f"{victim} {number.name}"] += 1
     faults = changed(scores, [alone[index] for index in which]) + images - len(scores)
@@ -243,9 +244,10 @@ def memory(server: LocalServer) -> list[str]:
 
 def resident(pid: int) -> float:
     """Resident MiB of a process; 0 for one that ended."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
     return 0.0
 
 
