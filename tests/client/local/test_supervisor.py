@@ -75,7 +75,11 @@ def test_a_command_that_crashes_before_it_is_of_use_stays_down(tmp_path: Path) -
     assert runs_of(tmp_path) == supervisor.USELESS_STARTS
 
 
-@pytest.mark.parametrize("end", ["kill -KILL $(exec sh -c 'echo $PPID')", "exit 3", "exit 0"])
+@pytest.mark.parametrize(
+    "end",
+    ["kill -KILL $(exec sh -c 'echo $PPID')", "exit 3", "exit 0"],
+    ids=["killed", "failed", "done"],
+)
 def test_a_command_that_loses_a_child_is_run_again(tmp_path: Path, end: str) -> None:
     # Like Triton: it goes on, and does not wait for what it has lost.
     process = supervise(tmp_path, f"3) exit 4;; *) ({end}) & exec sleep 1000000;;", of_use=True)
