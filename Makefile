@@ -9,7 +9,7 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo install quick test lint format repository bench clean
+.PHONY: help demo install quick test lint format repository bench soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ repository: install ## renew model_repository/ around its graph
 bench: install ## measure and rewrite the tables of docs/results/performance.md (half an hour)
 	$(BIN)/python benchmarks/report.py $(if $(PHOTOS),--photos $(PHOTOS)) \
 		$(if $(LARGE),--large $(LARGE)) $(if $(PERF_ANALYZER),--perf-analyzer $(PERF_ANALYZER))
+
+soak: install ## damage files, kill the server and watch its memory (two hours; MINUTES=60)
+	$(BIN)/python benchmarks/soak.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(PHOTOS),$(PHOTOS))
 
 clean: ## remove the environment and every cache
 	rm -rf .venv .uv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

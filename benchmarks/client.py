@@ -330,7 +330,10 @@ def main() -> None:
         cast("Any", actions[arguments.benchmark])(arguments)
         return
     action = cast("Any", actions[arguments.benchmark])
-    with LocalServer(arguments.model_repository) as server, photos(arguments) as paths:
+    with (
+        LocalServer(arguments.model_repository, allow=("shared-memory",)) as server,
+        photos(arguments) as paths,
+    ):
         action(server, paths, arguments)
 
 

@@ -57,7 +57,10 @@ def sweep(photos: Path, perf_analyzer: Path | None, picture: Path) -> str:
     options = ["--photos", str(photos), "--batch", "1,16", "--concurrency", "1,4"]
     options += ["--requests", "50"]
     program = ["--perf-analyzer", str(perf_analyzer)] if perf_analyzer else []
-    with tempfile.TemporaryDirectory() as folder, LocalServer(REPOSITORY) as server:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        LocalServer(REPOSITORY, allow=("statistics", "shared-memory", "trace")) as server,
+    ):
         command = [
             sys.executable, "-m", "iq_tools", "perf", "--url", server.url, "--output", folder,
             *options, *program,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import resource
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,6 +17,29 @@ from iq_client import Client, LocalServer
 Mean: TypeAlias = Callable[[bytes], float]
 
 STUB_REPOSITORY = Path(__file__).parent / "stub_repository"
+
+
+def children_of(pid: int) -> set[int]:
+    """All processes below one, at any depth."""
+    found: set[int] = set()
+    waiting = [pid]
+    while waiting:
+        for task in Path(f"/proc/{waiting.pop()}/task").glob("*/children"):
+            children = [int(child) for child in task.read_text().split()]
+            found.update(children)
+            waiting.extend(children)
+    return found
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """No file of this process can grow beyond some bytes, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture(scope="session")

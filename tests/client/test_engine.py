@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+import pytest
 from tests.client.fakes import FakeTransport, HoldingTransport
 
 from iq_client import Call, Client, RequestFailed, Score, Source
@@ -70,3 +71,20 @@ def test_chunks_are_neighbours() -> None:
     given = [Source(str(index), bytes) for index in range(7)]
     assert list(chunks(given, 3)) == [given[:3], given[3:6], given[6:]]
     assert list(chunks([], 3)) == []
+
+
+@pytest.mark.parametrize("size", [0, -3])
+def test_a_model_without_batches_gets_images_one_by_one(size: int) -> None:
+    sizes: list[int] = []
+
+    class Unbatched(FakeTransport):
+        def check(self, timeout: float | None) -> int:
+            return size
+
+        def score(self, images: Sequence[bytes], names: Sequence[str], call: Call) -> list[Score]:
+            sizes.append(len(images))
+            return super().score(images, names, call)
+
+    with Client(transport=Unbatched()) as client:
+        assert all(score.ok for score in client.score_images([b"1", b"2", b"3"]))
+    assert sizes == [1, 1, 1]

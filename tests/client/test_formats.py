@@ -197,3 +197,16 @@ def test_parquet_without_pyarrow_says_what_to_install() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install 'iq-client[parquet]'" in run.stdout
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d"])
+def test_no_cell_of_text_begins_like_a_formula(start: str) -> None:
+    text = f"{start}cmd|'/C calc'!A0"
+    score = Score.failed(text, ImageError("UNREADABLE", text))
+    row = {**score.to_dict(), "tower": text, "error": {"code": text, "message": text}}
+    plain = Score("a=b.jpg", 6.5, 1.5, (0.1,) * 10).to_dict()
+    data = written("csv", [row, plain]).decode("utf-8")
+    first, second = csv.DictReader(io.StringIO(data, newline=""))
+    for name in ("source", "error_code", "error_message", "tower"):
+        assert first[name] == "'" + text
+    assert second["source"] == "a=b.jpg"

@@ -131,7 +131,7 @@ def test_a_swap_of_versions_is_known_to_the_client(
     onnx.save(model, tmp_path / "second.onnx")
     arguments = ("--model-control-mode=explicit", "--load-model=*")
     with (
-        LocalServer(copy, extra_arguments=arguments) as server,
+        LocalServer(copy, allow=("model-repository",), extra_arguments=arguments) as server,
         triton.InferenceServerClient(server.url) as control,
     ):
 
@@ -163,7 +163,7 @@ def test_a_hot_swap_to_other_pixels_is_refused_and_the_old_tower_goes_on(
     write_repository(nearest_graph, tmp_path / "other")
     arguments = ("--model-control-mode=explicit", "--load-model=*")
     with (
-        LocalServer(copy, extra_arguments=arguments) as server,
+        LocalServer(copy, allow=("model-repository",), extra_arguments=arguments) as server,
         triton.InferenceServerClient(server.url) as control,
     ):
         before = _means(server, example_photos[:4])

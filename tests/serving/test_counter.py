@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
 
 import pytest
 
+from iq_serving import counter as module
 from iq_serving.counter import Endpoint, ImageCounter
 
 
@@ -64,3 +67,26 @@ def test_an_endpoint_takes_over_a_port_and_gives_it_back(
     assert "have to wait" in capfd.readouterr().err
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", port), timeout=1)
+
+
+def test_slow_readers_take_few_threads_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CONNECTION_SECONDS", 1.0)
+    port = _free_port()
+    endpoint = Endpoint(ImageCounter(), "127.0.0.1", port)
+    assert "OK" in _get(port)
+    before = threading.active_count()
+    with contextlib.ExitStack() as stack:
+        slow = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(60)
+        ]
+        for connection in slow:
+            with contextlib.suppress(OSError):  # refused
+                connection.send(b"GET /metrics HTTP/1.1\r\nx: ")
+        # One to read and one to end each connection.
+        assert threading.active_count() <= before + 2 * module.CONNECTIONS
+        for connection in slow:  # each of them is ended, though none of them is done
+            connection.settimeout(60)
+            with contextlib.suppress(ConnectionError):
+                assert connection.recv(1) == b""
+        assert "OK" in _get(port)
+    endpoint.close()

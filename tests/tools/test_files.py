@@ -1,5 +1,8 @@
+"""Files that appear whole or not at all."""
+
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -14,10 +17,10 @@ def test_a_write_that_fails_leaves_the_old_file(
     write_atomically(path, b"old")
 
     def fail(*_: object) -> None:
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "disk full")
 
     monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OSError, match=rf"disk full: .*{path.name}"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -3,6 +3,8 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import re
+import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,6 @@ from iq_serving.contract import ContractError, Tower
 from iq_serving.identity import served_tower
 from iq_tools.cli import cli
 from iq_tools.errors import GraphError, InputError
-from iq_tools.files import write_atomically
 from iq_tools.repository import Statement, repository_files, write_repository
 
 PACKAGE = Path(iq_serving.__file__).parent
@@ -164,19 +165,40 @@ def test_a_server_refuses_what_an_interruption_leaves(
     output = tmp_path / "repository"
     last = len(write_repository(onnx_file, output)) - 1
     served_tower(output / "nima_tower", _parameters(output, "nima_preprocess"))
-    written: list[Path] = []
+    other = _another(onnx_file, tmp_path)
+    replace = Path.replace
+    replaced: list[Path] = []
 
-    def write(path: Path, data: bytes) -> None:
-        if len(written) == max(1, round(part * last)):
-            raise OSError(28, "No space left on device")
-        written.append(path)
-        write_atomically(path, data)
+    def replace_some(self: Path, target: Path) -> Path:
+        if len(replaced) == max(1, round(part * last)):
+            raise OSError(5, "Input/output error")
+        replaced.append(target)
+        return replace(self, target)
 
-    monkeypatch.setattr("iq_tools.repository.write_atomically", write)
-    with pytest.raises(OSError, match="No space"):
-        write_repository(_another(onnx_file, tmp_path), output)
+    monkeypatch.setattr(Path, "replace", replace_some)
+    with pytest.raises(OSError, match="Input/output"):
+        write_repository(other, output)
     with pytest.raises(ContractError, match="iq-tools repository"):
         served_tower(output / "nima_tower", _parameters(output, "nima_preprocess"))
+
+
+def test_a_full_disk_leaves_the_former_repository(model_repository: Path, tmp_path: Path) -> None:
+    graph = model_repository / "nima_tower" / "1" / "model.onnx"
+    output = tmp_path / "repository"
+    write_repository(graph, output)
+    before = _contents(output)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limit[1]))  # the small files still go in
+    try:
+        failed = CliRunner().invoke(
+            cli,
+            ["repository", "--onnx", str(graph), "--output", str(output), "--tower-version", "9.9"],
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert failed.exit_code == 1
+    assert re.fullmatch(rf"Error: {output}/\S+: File too large\n", failed.stderr)
+    assert _contents(output) == before
 
 
 def test_a_repository_holds_versions_and_ensembles_beside_each_other(

@@ -78,7 +78,10 @@ class Engine:
         """
         with self._connecting:
             if not self._connected:
-                self.batch_size = min(self.batch_size, self.transport.check(CONTROL_SECONDS))
+                # A model of Triton's without batches has the size 0.
+                self.batch_size = max(
+                    1, min(self.batch_size, self.transport.check(CONTROL_SECONDS))
+                )
                 self._connected = True
 
     def cancel(self) -> None:

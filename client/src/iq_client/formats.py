@@ -3,7 +3,8 @@
 A row is `Score.to_dict()` with, where it helps, whole-number columns in front: `rank`, `group`.
 The writers keep at most a few thousand rows, and what was written is a complete file even when the
 run ends early. Text that is not valid Unicode (file names in another encoding) is written with
-backslash escapes, which in JSON are the very characters again when read.
+backslash escapes, which in JSON are the very characters again when read. In CSV, text that a
+spreadsheet would take for a formula has a `'` in front.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ FILE_FORMATS: tuple[FileFormat, ...] = ("json", "jsonl", "csv", "parquet")
 Row = dict[str, Any]
 WriteRow = Callable[[Row], None]
 
+# The last four are the full-width forms, which spreadsheets take for the plain ones.
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 TOWER_KEY = "tower.json"  # of a Parquet file's metadata
 _PARQUET_ROWS = 4096  # rows in memory: of a row group that is written, or a batch that is read
 
@@ -157,15 +160,20 @@ def _csv_writer(stream: BinaryIO, leading: Sequence[str]) -> Iterator[WriteRow]:
             table.writerow(
                 [
                     *(row[name] for name in leading),
-                    row["source"],
+                    _harmless(row["source"]),
                     *map(_digits, numbers),
-                    error["code"],
-                    error["message"],
-                    row["tower"],
+                    _harmless(error["code"]),
+                    _harmless(error["message"]),
+                    _harmless(row["tower"]),
                 ]
             )
 
         yield write
+
+
+def _harmless(text: str | None) -> str | None:
+    """A cell that no spreadsheet takes for a formula: one that begins like one gets a `'`."""
+    return f"'{text}" if text and text.startswith(_FORMULAS) else text
 
 
 def _digits(number: float | None) -> str:

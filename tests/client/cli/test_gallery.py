@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 from tests.client.cli.conftest import Run
+from tests.client.conftest import full_disk
 
 
 def test_the_gallery_of_a_ranking(run: Run, photos: Path, tmp_path: Path) -> None:
@@ -29,3 +30,14 @@ def test_the_gallery_shows_what_came_from_a_url(run: Run, tmp_path: Path) -> Non
     page = (tmp_path / "out.html").read_text()
     assert url in page
     assert "data:image/webp;base64," in page
+
+
+def test_a_full_disk_costs_no_earlier_gallery(run: Run, photos: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page" / "gallery.html"
+    page.parent.mkdir()
+    page.write_text("before")
+    with full_disk(10_000):
+        failed = run("rank", photos, "--html", page, code=1)
+    assert str(page) in failed.stderr
+    assert page.read_text() == "before"
+    assert list(page.parent.iterdir()) == [page]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import os
+import pty
+import struct
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from tests.client.cli.conftest import COMMAND, Run
+from tests.client.cli.conftest import COMMAND, Run, environment
+from tests.client.conftest import full_disk
 from tests.client.faulty import FaultyServer, description
 
 from iq_client import LocalServer, TowerIdentity
@@ -75,3 +80,76 @@ def test_every_format_says_whose_the_scores_are(
         assert percentiles == [tower.percentile(float(row["mean"])) for row in found[:12]]
         assert len(set(percentiles)) > 1
         assert not found[12]["percentile"]
+
+
+@pytest.mark.parametrize("ending", ["json", "jsonl", "csv", "parquet"])
+def test_a_full_disk_costs_no_earlier_output(
+    run: Run, photos: Path, tmp_path: Path, ending: str
+) -> None:
+    out = tmp_path / "out" / f"scores.{ending}"
+    out.parent.mkdir()
+    out.write_text("before")
+    with full_disk(100):
+        failed = run("score", photos, "-o", out, code=1)
+    assert str(out) in failed.stderr
+    assert out.read_text() == "before"
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_a_full_disk_behind_stdout_is_one_line(stub_server: LocalServer, photos: Path) -> None:
+    for file_format in ("table", "jsonl"):
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(
+                [*COMMAND, "score", photos, "--format", file_format, "--url", stub_server.url],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        assert (done.returncode, done.stderr) == (1, "Error: No space left on device\n")
+
+
+def test_a_terminal_without_the_characters(
+    stub_server: LocalServer, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "\u732b.jpg").write_bytes(b"a cat")
+    page, best = tmp_path / "a.html", tmp_path / "best"
+    command = ["rank", str(photos), "--html", str(page), "--top", "20", "--copy-best", str(best)]
+    done = subprocess.run(
+        [*COMMAND, *command, "--url", stub_server.url],
+        capture_output=True,
+        env=environment(PYTHONIOENCODING="latin-1"),
+        check=True,
+    )
+    assert b"?.jpg" in done.stdout
+    assert page.is_file()
+    assert len(list(best.iterdir())) == 13
+
+
+@pytest.mark.parametrize("file_format", ["table", "json", "jsonl", "csv"])
+def test_nothing_that_a_terminal_acts_on(
+    faulty: FaultyServer, photos: Path, file_format: str
+) -> None:
+    (photos / "\x1b[31m\x9b2J\u202e.jpg").write_bytes(b"x")
+    error = "\x1b]0;owned\x07\x9b: \x1b[2J".encode()
+    text_of_one = struct.pack("<I", len(error)) + error
+
+    def hostile(response: Any) -> None:
+        response.raw_output_contents[3] = text_of_one * response.outputs[3].shape[0]
+
+    faulty.fault = lambda number, request, context: hostile
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, "score", photos, "--format", file_format, "--url", faulty.url],
+        stdout=slave,
+        stderr=subprocess.DEVNULL,
+        env=environment(TERM="dumb", NO_COLOR="1", COLUMNS="1000"),
+    ):
+        os.close(slave)
+        shown = b""
+        with contextlib.suppress(OSError):  # how the end of a terminal looks
+            while data := os.read(master, 65536):
+                shown += data
+    os.close(master)
+    text = shown.decode()
+    assert "[31m" in text
+    assert {character for character in text if not character.isprintable()} <= set("\r\n")

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.client.cli.conftest import HOSTILE, Run
+from tests.client.conftest import full_disk
 from tests.client.faulty import FaultyServer, description
 
 from iq_client.cli.resume import Index
+from iq_client.files import lock
 from iq_client.formats import read_scores
 
 
@@ -134,3 +136,55 @@ def test_a_row_takes_less_than_a_hundred_bytes() -> None:
     assert index.find("photos/2026/11/000012345.jpg") == 12345
     assert held / rows < 50
     assert peak / rows < 100
+
+
+@pytest.mark.parametrize("option", ["-o", "--html"])
+@pytest.mark.parametrize("way", ["same", "dots", "link", "new"])
+def test_results_never_replace_what_is_kept(
+    run: Run, photos: Path, tmp_path: Path, option: str, way: str
+) -> None:
+    kept = tmp_path / "kept.jsonl"
+    if way != "new":
+        run("score", photos, "--resume", kept)
+    before = kept.read_bytes() if kept.exists() else None
+    other = kept
+    if way == "dots":
+        other = tmp_path / "photos" / ".." / "kept.jsonl"
+    elif way == "link":
+        other = tmp_path / "link.jsonl"
+        other.symlink_to(kept)
+    refused = run("rank", photos, "--top", 3, option, other, "--resume", kept, code=2)
+    assert "--resume are one file" in refused.stderr
+    assert (kept.read_bytes() if kept.exists() else None) == before
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_two_commands_on_one_file_are_told_apart(
+    run: Run, photos: Path, tmp_path: Path, ending: str
+) -> None:
+    kept = tmp_path / f"kept.{ending}"
+    run("score", photos, "--resume", kept)
+    before = kept.read_bytes()
+    # What a command that is under way holds: the file itself, or the one that will replace it.
+    held = kept if ending == "jsonl" else tmp_path / "kept.parquet.partial"
+    with held.open("ab") as stream:
+        lock(stream)
+        refused = run("score", photos, "--resume", kept, code=2)
+    assert "another process" in refused.stderr
+    assert kept.read_bytes() == before
+    run("score", photos, "--resume", kept)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_a_full_disk_costs_nothing_that_was_kept(
+    run: Run, photos: Path, tmp_path: Path, ending: str
+) -> None:
+    kept = tmp_path / f"kept.{ending}"
+    run("score", photos / "01.jpg", photos / "04.jpg", "--resume", kept)
+    earlier = list(read_scores(kept))
+    with full_disk(kept.stat().st_size + 10):
+        failed = run("score", photos, "--resume", kept, code=1)
+    assert failed.stderr.startswith("Error: ")
+    assert list(read_scores(kept))[:2] == earlier
+    run("score", photos, "--resume", kept)
+    assert len(list(read_scores(kept))) == 12

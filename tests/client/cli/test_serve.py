@@ -104,3 +104,18 @@ def test_serve_says_why_it_does_not_start(stub_server: LocalServer, stub_reposit
     )
     assert result.exit_code == 3
     assert "in use" in result.stderr
+
+
+def test_other_machines_need_the_token(stub_repository: Path, photos: Path) -> None:
+    refused = CliRunner().invoke(
+        cli, ["serve", "--host", "0.0.0.0", "--model-repository", str(stub_repository)]
+    )
+    assert refused.exit_code == 3
+    assert "--token" in refused.stderr and "--insecure" in refused.stderr
+    with serving(stub_repository, "--host", "0.0.0.0", "--token", "s3cret") as (lines, _):
+        assert "open to other machines at 0.0.0.0: whoever has the token" in "".join(lines)
+        score = ["score", str(photos), "--url", address(lines)]
+        assert CliRunner().invoke(cli, [*score, "--token", "s3cret"]).exit_code == 0
+        stranger = CliRunner().invoke(cli, [*score, "--token", "guess"])
+        assert stranger.exit_code == 3
+        assert "token" in stranger.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -11,29 +12,22 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.client.conftest import children_of
 from tests.client.faulty import PATIENT
+from tritonclient.grpc import InferenceServerClient
+from tritonclient.utils import InferenceServerException
 
-from iq_client import Client, LocalServer, LocalServerError
+from iq_client import AccessDenied, Client, LocalServer, LocalServerError
 from iq_client.local import server as server_module
 
 pytestmark = pytest.mark.slow  # starts servers of its own
 
+STUB = "triton_python_backend_stub"
 STARTUP = 300.0  # seconds: no machine is that slow
-
-
-def children_of(pid: int) -> set[int]:
-    """All processes below one, at any depth."""
-    found: set[int] = set()
-    waiting = [pid]
-    while waiting:
-        for task in Path(f"/proc/{waiting.pop()}/task").glob("*/children"):
-            children = [int(child) for child in task.read_text().split()]
-            found.update(children)
-            waiting.extend(children)
-    return found
 
 
 def alive(pid: int) -> bool:
@@ -172,9 +166,9 @@ def test_ends_when_even_the_supervisor_is_killed(stub_repository: Path) -> None:
 
 def test_a_server_that_dies_can_be_started_again(stub_repository: Path) -> None:
     with LocalServer(stub_repository, startup_timeout=STARTUP) as server:
-        url, pid = server.url, server.pid
-        os.kill(pid, signal.SIGKILL)
-        wait_until_gone({pid})
+        url = server.url
+        assert server._process is not None
+        server._process.kill()  # its supervisor, and with it the server
         server.wait()
         assert not server.running
         server.start()
@@ -183,19 +177,37 @@ def test_a_server_that_dies_can_be_started_again(stub_repository: Path) -> None:
             assert client.score_images(b"abc")[0].ok
 
 
-def test_a_server_that_crashes_is_started_again(stub_repository: Path, tmp_path: Path) -> None:
+def stub_process(server: LocalServer) -> int:
+    """The process of a Python model."""
+    (pid,) = (
+        pid for pid in children_of(server.pid) if STUB in Path(f"/proc/{pid}/exe").readlink().name
+    )
+    return pid
+
+
+# Kills of a Triton, of a model's process and a crash, in an order that the seed says.
+KILLS = random.Random(13).sample(["server", "model", "crash"], 3)
+
+
+def test_kills_in_the_middle_of_a_call_lose_nothing(
+    stub_repository: Path, tmp_path: Path, stub_mean: Callable[[bytes], float]
+) -> None:
+    images = [b"photo %d" % number for number in range(4000)]
     log = tmp_path / "server.log"
+    kills = dict(zip(range(500, 4000, 1000), KILLS, strict=False))
+    means = []
     server = LocalServer(stub_repository, log_file=log, startup_timeout=STARTUP)
-    with server, Client(server.url, retry=PATIENT) as client:
-        assert client.score_images(b"abc")[0].ok
-        first = server.pid
-        os.kill(first, signal.SIGSEGV)
-        wait_until_gone({first})
-        assert client.score_images(b"abc")[0].ok  # asks again until the server is back
-        assert server.pid != first
-        assert "is started again" in log.read_text()
-        pids = {server.pid} | children_of(server.pid)
-    wait_until_gone(pids)
+    with server, Client(server.url, retry=PATIENT, batch_size=16, in_flight=2) as client:
+        for number, score in enumerate(client.iter_scores(images)):
+            assert score.ok, score.error
+            means.append(score.mean)
+            if kind := kills.get(number):
+                pid = stub_process(server) if kind == "model" else server.pid
+                os.kill(pid, signal.SIGSEGV if kind == "crash" else signal.SIGKILL)
+    assert means == pytest.approx([stub_mean(image) for image in images])
+    assert len(set(means)) > 1
+    assert log.read_text().count("is started again") == len(KILLS)
+    assert "lost a model's process (SIGKILL)" in log.read_text()
 
 
 def test_stops_gently(stub_repository: Path) -> None:
@@ -213,10 +225,76 @@ def test_a_model_that_does_not_load_is_explained(stub_repository: Path, tmp_path
         LocalServer(repository).start()
 
 
-def test_a_taken_port_is_explained(stub_repository: Path, stub_server: LocalServer) -> None:
+def test_a_taken_port_is_one_line(stub_repository: Path, stub_server: LocalServer) -> None:
     port = int(stub_server.url.rpartition(":")[2])
-    with pytest.raises(LocalServerError, match="in use"):
+    with pytest.raises(LocalServerError, match=f"{port} of 127.0.0.1 is in use") as raised:
         LocalServer(stub_repository, grpc_port=port).start()
+    assert "\n" not in str(raised.value)
+
+
+def test_an_address_of_another_machine_is_one_line(stub_repository: Path) -> None:
+    with pytest.raises(LocalServerError, match=r"192\.0\.2\.1 cannot be listened on") as raised:
+        LocalServer(stub_repository, host="192.0.2.1", insecure=True).start()
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "[::]", "192.0.2.1"])
+def test_other_machines_are_let_in_on_wish_only(stub_repository: Path, host: str) -> None:
+    with pytest.raises(LocalServerError, match="--insecure"):
+        LocalServer(stub_repository, host=host)
+    with pytest.raises(LocalServerError, match="HTTP"):
+        LocalServer(stub_repository, host=host, token="secret", http_port=0)
+    LocalServer(stub_repository, host=host, token="secret")
+    LocalServer(stub_repository, host=host, insecure=True, http_port=0)
+
+
+@pytest.mark.parametrize("token", ["", "a b", "a:b", "a=b", "ä", "line\nbreak"])
+def test_a_token_that_triton_would_misread(stub_repository: Path, token: str) -> None:
+    with pytest.raises(ValueError, match="token"):
+        LocalServer(stub_repository, token=token)
+
+
+def test_an_ipv6_server_with_a_token_below_a_folder_with_a_blank_and_a_quote(
+    stub_repository: Path, tmp_path: Path
+) -> None:
+    repository = tmp_path / "Anna's photos" / "models"
+    shutil.copytree(stub_repository, repository)
+    server = LocalServer(repository, host="[::1]", token="s3cret", startup_timeout=STARTUP)
+    with server:
+        assert server.url.startswith("[::1]:")
+        with Client(server.url, headers=server.headers) as client:
+            assert client.score_images(b"abc")[0].ok
+        with Client(server.url) as stranger, pytest.raises(AccessDenied):
+            stranger.score_images(b"abc")
+
+
+def test_the_doors_beside_scoring_are_shut(stub_server: LocalServer) -> None:
+    command = Path(f"/proc/{stub_server.pid}/cmdline").read_bytes().decode().split("\0")
+    (restriction,) = (part for part in command if part.startswith("--grpc-restricted-protocol="))
+    key = restriction.rpartition("closed=")[2]
+    doors: list[Callable[[InferenceServerClient, dict[str, str]], object]] = [
+        lambda client, headers: client.get_system_shared_memory_status(headers=headers),
+        lambda client, headers: client.register_system_shared_memory(
+            "region", "/none", 64, headers=headers
+        ),
+        lambda client, headers: client.register_cuda_shared_memory(
+            "region", b"", 0, 64, headers=headers
+        ),
+        lambda client, headers: client.get_model_repository_index(headers=headers),
+        lambda client, headers: client.unload_model("nima", headers=headers),
+        lambda client, headers: client.get_inference_statistics(headers=headers),
+        lambda client, headers: client.get_trace_settings(headers=headers),
+        lambda client, headers: client.update_log_settings({"log_info": False}, headers=headers),
+    ]
+    with InferenceServerClient(stub_server.url) as client:
+        assert client.is_model_ready("nima")
+        for door in doors:
+            with pytest.raises(InferenceServerException, match="restricted"):
+                door(client, {})
+            # The key, which every user of the machine can read, is longer than Triton takes.
+            with pytest.raises(InferenceServerException):
+                door(client, {"triton-grpc-protocol-closed": key})
+        assert client.is_model_ready("nima")
 
 
 def test_metrics_and_http_and_a_log_file_on_wish(
@@ -254,4 +332,4 @@ def test_http_is_off_by_itself(stub_server: LocalServer) -> None:
 def test_free_ports_differ_while_both_are_open() -> None:
     with socket.socket() as first:
         first.bind(("127.0.0.1", 0))
-        assert server_module._free_port("127.0.0.1") != first.getsockname()[1]
+        assert server_module.free_port("127.0.0.1") != first.getsockname()[1]

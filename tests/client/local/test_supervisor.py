@@ -22,15 +22,18 @@ case $(wc -l < "$0") in {runs} esac
 
 
 def supervise(
-    tmp_path: Path, runs: str, *, proven: float, prefix: str = "iq_client_test_none"
+    tmp_path: Path, runs: str, *, of_use: bool, prefix: str = "iq_client_test_none"
 ) -> subprocess.Popen[str]:
-    """The supervisor over a shell, with another idea of how long proves that a command runs."""
+    """The supervisor over a shell; `of_use` tells it from the start that the command is."""
     program = (
-        "import os, sys\n"
+        "import os, signal, sys\n"
         f"from {supervisor.__name__} import supervise\n"
         f"import {supervisor.__name__} as module\n"
-        f"module.PROVEN_SECONDS = {proven}\n"
+        "module.FIRST_PAUSE_SECONDS = 0.001\n"
         "module.GRACE_SECONDS = 1e6\n"
+        "module.UNWAITED_SECONDS = module.LOOK_SECONDS = 0.1\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})\n"
+        f"{'os.kill(os.getpid(), signal.SIGUSR1)' if of_use else ''}\n"
         "status = supervise(os.getppid(), sys.argv[1], sys.argv[2:])\n"
         "print('status', status, file=sys.stderr, flush=True)\n"
         "os._exit(0)\n"
@@ -55,26 +58,33 @@ def runs_of(tmp_path: Path) -> int:
 
 @pytest.mark.parametrize("status", [0, 7])
 def test_a_command_that_ends_is_not_run_again(tmp_path: Path, status: int) -> None:
-    assert status_of(supervise(tmp_path, f"*) exit {status};;", proven=0.0)) == status
+    assert status_of(supervise(tmp_path, f"*) exit {status};;", of_use=True)) == status
     assert runs_of(tmp_path) == 1
 
 
-def test_a_command_that_was_killed_is_not_run_again(tmp_path: Path) -> None:
-    process = supervise(tmp_path, "*) kill -KILL $$;;", proven=0.0)
-    assert status_of(process) == -signal.SIGKILL
-    assert runs_of(tmp_path) == 1
-
-
-def test_a_command_that_ran_and_crashes_is_run_again(tmp_path: Path) -> None:
-    process = supervise(tmp_path, "4) exit 5;; *) kill -SEGV $$;;", proven=0.0)
+@pytest.mark.parametrize("number", ["SEGV", "KILL"])
+def test_a_command_of_use_is_run_again_however_often(tmp_path: Path, number: str) -> None:
+    process = supervise(tmp_path, f"6) exit 5;; *) kill -{number} $$;;", of_use=True)
     assert status_of(process) == 5
-    assert runs_of(tmp_path) == 4
+    assert runs_of(tmp_path) == 6
 
 
-def test_a_command_that_crashes_at_once_twice_stays_down(tmp_path: Path) -> None:
-    process = supervise(tmp_path, "*) kill -ABRT $$;;", proven=1e9)
+def test_a_command_that_crashes_before_it_is_of_use_stays_down(tmp_path: Path) -> None:
+    process = supervise(tmp_path, "*) kill -ABRT $$;;", of_use=False)
     assert status_of(process) == -signal.SIGABRT
-    assert runs_of(tmp_path) == 2
+    assert runs_of(tmp_path) == supervisor.USELESS_STARTS
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["kill -KILL $(exec sh -c 'echo $PPID')", "exit 3", "exit 0"],
+    ids=["killed", "failed", "done"],
+)
+def test_a_command_that_loses_a_child_is_run_again(tmp_path: Path, end: str) -> None:
+    # Like Triton: it goes on, and does not wait for what it has lost.
+    process = supervise(tmp_path, f"3) exit 4;; *) ({end}) & exec sleep 1000000;;", of_use=True)
+    assert status_of(process) == 4
+    assert runs_of(tmp_path) == 3
 
 
 def test_shared_memory_is_removed(tmp_path: Path) -> None:
@@ -83,7 +93,7 @@ def test_shared_memory_is_removed(tmp_path: Path) -> None:
     try:
         region.touch()
         other.touch()
-        assert status_of(supervise(tmp_path, "*) exit 0;;", proven=0.0, prefix=prefix)) == 0
+        assert status_of(supervise(tmp_path, "*) exit 0;;", of_use=True, prefix=prefix)) == 0
         assert not region.exists()
         assert other.exists()
     finally:
@@ -94,7 +104,7 @@ def test_shared_memory_is_removed(tmp_path: Path) -> None:
 def test_a_command_may_finish_what_it_has_begun(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     runs = f"*) trap 'exit 9' TERM; touch {ready}; while :; do sleep 0.01; done;;"
-    process = supervise(tmp_path, runs, proven=0.0)
+    process = supervise(tmp_path, runs, of_use=True)
     while not ready.exists():
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGTERM)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 _MODE_OF_NEW_FILES = 0o644
@@ -17,18 +19,43 @@ def write_atomically(path: Path, data: bytes) -> None:
         data: The whole content.
 
     Raises:
-        OSError: The folder cannot be written to.
+        OSError: The folder cannot be written to, or the disk is full; names the file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
+    with staged({path: data}):
+        pass
+
+
+@contextmanager
+def staged(contents: Mapping[Path, bytes]) -> Iterator[None]:
+    """Writes files beside their places, where they are put when the block ends.
+
+    A full disk is met before the block: then nothing has changed.
+
+    Args:
+        contents: The whole contents by path, in the order in which they are to appear; folders are
+            made as needed.
+
+    Raises:
+        OSError: A folder cannot be written to, or the disk is full; names the file.
+    """
+    written: dict[Path, Path] = {}
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(_MODE_OF_NEW_FILES)
-        temporary.replace(path)
+        for path, data in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            written[path] = Path(name)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(path)) from error
+            written[path].chmod(_MODE_OF_NEW_FILES)
+        yield
+        for path, temporary in written.items():
+            temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        for temporary in written.values():
+            temporary.unlink(missing_ok=True)
         raise

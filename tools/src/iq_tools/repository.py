@@ -40,7 +40,7 @@ from iq_serving.identity import config_parameter
 from iq_serving.machine import has_bf16
 from iq_serving.preprocessing import PREPROCESSING_VERSION
 from iq_tools.errors import GraphError, InputError
-from iq_tools.files import write_atomically
+from iq_tools.files import staged
 from iq_tools.layout import Place
 from iq_tools.photos import read_photos
 from iq_tools.tensorrt.placement import drop_plan_of_another
@@ -174,13 +174,12 @@ def write_repository(
         contents[place.folder / INT8_FILE] = quantize(onnx_file, photos, report=report)
     contents |= repository_files(towers, place=place, precision=precision.name)
     contents[place.folder / TOWER_FILE] = contents.pop(place.folder / TOWER_FILE)
-    if drop_plan_of_another(output / place.folder, source.sha256):
-        report(
-            f"removed the plan of another graph; build this one's with: iq-tools plan --repository "
-            f"{output}"
-        )
-    for path, content in contents.items():
-        write_atomically(output / path, content)
+    with staged({output / path: content for path, content in contents.items()}):
+        if drop_plan_of_another(output / place.folder, source.sha256):
+            report(
+                f"removed the plan of another graph; build this one's with: iq-tools plan "
+                f"--repository {output}"
+            )
     # Where the description lay before it belonged to a version.
     (output / place.folder).with_name(TOWER_FILE).unlink(missing_ok=True)
     # A module that the package no longer has would be served for ever.

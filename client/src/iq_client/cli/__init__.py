@@ -6,7 +6,11 @@ cannot be used; 130 ended by Ctrl-C, after what was done had been written.
 
 from __future__ import annotations
 
-from typing import Any
+import errno
+import io
+import os
+import sys
+from typing import Any, NoReturn
 
 import click
 
@@ -18,6 +22,7 @@ from iq_client.cli.info import info
 from iq_client.cli.rank import rank
 from iq_client.cli.score import score
 from iq_client.cli.serve import serve
+from iq_client.cli.tables import printable
 from iq_client.errors import IQClientError
 
 
@@ -31,11 +36,34 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except IQClientError as error:
-            click.echo(f"Error: {error}", err=True)
-            ctx.exit(error.exit_code)
+            _fail(ctx, str(error), error.exit_code)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # click knows: the reader went away
+            _discard_unwritten()
+            where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+            _fail(ctx, f"{where}{error.strerror or error}", exit_codes.SOME_FAILED)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(exit_codes.INTERRUPTED)
+
+
+def _fail(ctx: click.Context, message: str, exit_code: int) -> NoReturn:
+    click.echo(f"Error: {_shown(message)}", err=True)
+    ctx.exit(exit_code)
+
+
+def _shown(message: str) -> str:
+    """A message, of several lines perhaps, without what a terminal would act on."""
+    return "\n".join(map(printable, message.split("\n")))
+
+
+def _discard_unwritten() -> None:
+    """Rows that do not go to a full disk would not at the interpreter's end either."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,4 +95,6 @@ for command in (rank, score, compare, groups, serve, info, doctor):
 
 def main() -> None:
     """The entry point of `iq-client`."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character shows `?`
     cli(prog_name="iq-client")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+from iq_client.cli.tables import printable
+from iq_client.files import fitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +61,26 @@ class CopyOptions:
         digits = len(str(len(sources)))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            longest = os.pathconf(self.folder, "PC_NAME_MAX")
             for place, source in enumerate(sources, start=1):
-                target = self.folder / f"{place:0{digits}}_{Path(source).name}"
+                name = fitting(f"{place:0{digits}}_{Path(source).name}", longest)
+                target = self.folder / name
                 if self.link:
                     target.symlink_to(Path(source).resolve())
                 else:
-                    shutil.copy2(source, target)
+                    _copy(Path(source), target)
         except OSError as error:
-            name = str(error.filename or self.folder)
+            name = printable(str(error.filename or self.folder))
             raise click.FileError(name, f"--copy-best: {error.strerror}") from error
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copies a file with its times; on a full disk no half of it stays."""
+    try:
+        shutil.copy2(source, target)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
 
 
 def copy_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import io
+import json
 import math
 import os
 import sys
@@ -10,11 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import click
 
 from iq_client.client import Client
+from iq_client.files import replacing
 from iq_client.formats import (
     FILE_FORMATS,
     FileFormat,
@@ -44,7 +47,8 @@ class FileToWrite(click.Path):
     ) -> Path:
         """The path, whose folder is there and can be written to."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
-        if not path.exists() and not os.access(path.parent, os.W_OK):
+        replaced = path.is_file() or not path.exists()  # the others are devices and pipes
+        if replaced and not os.access(path.resolve().parent, os.W_OK):
             self.fail(f"cannot write {path}: no folder {path.parent} to write to", param, ctx)
         return path
 
@@ -56,6 +60,31 @@ min_score_option = click.option(
     metavar="MEAN",
     help="Leave out photos with a lower mean.  [default: leave out none]",
 )
+
+
+class _Terminal(io.BufferedIOBase):
+    """Rows on a terminal: what it would act on goes there as escapes, JSON's own in JSON."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        lines = bytes(data).decode("utf-8").split("\n")  # whole texts of the writers
+        self._out.write("\n".join(map(_without_controls, lines)).encode("utf-8"))
+        self._out.flush()
+        return len(data)
+
+
+def _without_controls(line: str) -> str:
+    ending = "\r" if line.endswith("\r") else ""  # of CSV
+    shown = (
+        character if character.isprintable() else json.dumps(character)[1:-1]
+        for character in line.removesuffix(ending)
+    )
+    return "".join(shown) + ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +103,7 @@ class OutputOptions:
     def writer(
         self, leading: Sequence[str] = (), tower: TowerIdentity | None = None
     ) -> Iterator[WriteRow]:
-        """Gives a function that writes one row; the file is complete when the block ends."""
+        """Gives a function that writes one row; the file is replaced when the block ends."""
         if self.file_format is None:
             raise ValueError("a table has no rows to write one by one")
         with (
@@ -93,11 +122,12 @@ class OutputOptions:
     @contextmanager
     def _stream(self) -> Iterator[BinaryIO]:
         if self.path is None:
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
+            out = sys.stdout.buffer
+            yield cast("BinaryIO", _Terminal(out)) if sys.stdout.isatty() else out
+            out.flush()
             return
         try:
-            with self.path.open("wb") as stream:
+            with replacing(self.path) as stream:
                 yield stream
         except OSError as error:
             raise click.FileError(str(self.path), error.strerror) from error

@@ -21,7 +21,10 @@ from typing import Any, BinaryIO, TypeAlias
 import click
 import numpy as np
 
+from iq_client.cli.output import OutputOptions
+from iq_client.cli.tables import printable
 from iq_client.client import Client
+from iq_client.files import lock, replacing
 from iq_client.formats import (
     WriteRow,
     format_of,
@@ -61,6 +64,14 @@ def resume_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def called(resume: Path | None, mix_towers: bool, **arguments: Any) -> Any:
         if mix_towers and resume is None:
             raise click.UsageError("--mix-towers belongs to --resume")
+        output = arguments.get("output")
+        for option, path in (
+            ("--output", output.path if isinstance(output, OutputOptions) else None),
+            ("--html", arguments.get("html")),
+        ):
+            if resume is not None and path is not None and _same_file(resume, path):
+                # The output has the rows that this command shows, the other all that were scored.
+                raise click.UsageError(f"{option} and --resume are one file: take two")
         return command(resume=ResumeOptions(resume, mix_towers), **arguments)
 
     called = click.option(
@@ -190,13 +201,13 @@ def kept(resume: ResumeOptions, client: Client) -> Iterator[Kept]:
 @contextmanager
 def _lines(path: Path, check: _Check) -> Iterator[Kept]:
     """The scores in a JSON lines file."""
-    path.touch()
     index = Index()
-    for place, score in read_lines(path):
-        if check(score):
-            index.add(valid_text(score.source), place)
-    index.close()
-    with path.open("rb") as rows, path.open("ab") as stream:
+    with path.open("ab") as stream, path.open("rb") as rows:
+        lock(stream)
+        for place, score in read_lines(path):
+            if check(score):
+                index.add(valid_text(score.source), place)
+        index.close()
         stream.truncate(_whole_lines(path))
         with open_writer("jsonl", stream) as write:
             yield Kept(index, rows, write)
@@ -208,24 +219,19 @@ def _parquet(path: Path, check: _Check, tower: TowerIdentity | None) -> Iterator
 
     Its rows cannot be read one by one: meanwhile they lie in a file of lines as well.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     index = Index()
-    try:
-        with (
-            tempfile.TemporaryFile(dir=path.parent) as rows,
-            unfinished.open("wb") as stream,
-            open_writer("parquet", stream, tower=tower) as write,
-        ):
-            for score in read_scores(path) if path.exists() else ():
-                if check(score):
-                    index.add(valid_text(score.source), rows.tell())
-                    rows.write(json.dumps(score.to_dict()).encode() + b"\n")
-                    write(score.to_dict())
-            index.close()
-            yield Kept(index, rows, write)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with (
+        tempfile.TemporaryFile(dir=path.parent) as rows,
+        replacing(path) as stream,
+        open_writer("parquet", stream, tower=tower) as write,
+    ):
+        for score in read_scores(path) if path.exists() else ():
+            if check(score):
+                index.add(valid_text(score.source), rows.tell())
+                rows.write(json.dumps(score.to_dict()).encode() + b"\n")
+                write(score.to_dict())
+        index.close()
+        yield Kept(index, rows, write)
 
 
 def _check_of(tower: str | None, *, mix_towers: bool) -> _Check:
@@ -243,11 +249,17 @@ def _check_of(tower: str | None, *, mix_towers: bool) -> _Check:
 
 
 def _in_words(tower: str | None) -> str:
-    return f"the tower {tower}" if tower else "a tower that is not named"
+    return f"the tower {printable(tower)}" if tower else "a tower that is not named"
 
 
 def _digest(source: str) -> bytes:
     return hashlib.blake2b(source.encode(), digest_size=_DIGEST_BYTES).digest()
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    if one.exists() and other.exists():
+        return one.samefile(other)
+    return one.resolve() == other.resolve()
 
 
 def _whole_lines(path: Path) -> int:

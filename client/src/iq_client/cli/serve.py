@@ -17,7 +17,7 @@ from iq_client.cli.sections import SectionedCommand
 from iq_client.cli.server import EXISTING_FILE, FOLDER
 from iq_client.errors import LocalServerError
 from iq_client.local.installation import REPOSITORY_VARIABLE
-from iq_client.local.server import LocalServer, ServerTLS
+from iq_client.local.server import LocalServer, ServerTLS, is_loopback
 
 _FOLLOW_SECONDS = 0.3
 _PORT = click.IntRange(0, 65535)
@@ -42,8 +42,15 @@ _PORT = click.IntRange(0, 65535)
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on; 0.0.0.0 lets other machines in.",
+    help="Address to listen on; one that other machines reach needs --token or --insecure.",
 )
+@click.option(
+    "--token",
+    envvar="IQ_TOKEN",
+    show_envvar=True,
+    help="Asked of clients, who give the same --token; health is told to all.",
+)
+@click.option("--insecure", is_flag=True, help="Let everybody score who reaches --host.")
 @click.option(
     "--port",
     type=_PORT,
@@ -82,6 +89,8 @@ def serve(
     model_repository: Path | None,
     config_name: str,
     host: str,
+    token: str | None,
+    insecure: bool,
     port: int,
     http_port: int | None,
     metrics_port: int | None,
@@ -96,17 +105,26 @@ def serve(
 
     Requests that are under way are finished first. Needs the extra `local`.
     """
-    server = LocalServer(
-        model_repository,
-        config_name=config_name,
-        host=host,
-        grpc_port=port,
-        http_port=http_port,
-        metrics_port=metrics_port,
-        tls=_tls(certificate, key, client_ca),
-        log_file=log_file,
-        startup_timeout=startup_timeout,
-    )
+    if token == "":
+        raise click.UsageError("--token is empty")
+    try:
+        server = LocalServer(
+            model_repository,
+            config_name=config_name,
+            host=host,
+            grpc_port=port,
+            http_port=http_port,
+            metrics_port=metrics_port,
+            tls=_tls(certificate, key, client_ca),
+            token=token,
+            insecure=insecure,
+            log_file=log_file,
+            startup_timeout=startup_timeout,
+        )
+    except ValueError as error:
+        raise click.UsageError(f"--token: {error}") from error
+    if not is_loopback(host.strip("[]")):
+        click.echo(_exposed(host, token, tls=certificate is not None), err=True)
     before = signal.signal(signal.SIGTERM, _interrupt)  # what docker and systemd send
     try:
         click.echo(f"starting on {server.model_repository}", err=True)
@@ -125,6 +143,17 @@ def serve(
                 raise LocalServerError(f"the server ended by itself with status {status}")
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _exposed(host: str, token: str | None, *, tls: bool) -> str:
+    """A sentence on what other machines may do."""
+    who = "whoever has the token" if token else "everybody"
+    wire = "encrypted" if tls else "not encrypted: photos, scores and token can be read on the way"
+    return (
+        f"open to other machines at {host}: {who} who reaches it can score photos and read the "
+        f"models' names; {wire}. The embedded Triton is older than some published fixes; the "
+        f"container is not"
+    )
 
 
 def _wait(server: LocalServer) -> int | None:

@@ -15,10 +15,11 @@ from iq_client.client import Client
 from iq_client.errors import LocalServerError
 from iq_client.images.inputs import InputOptions
 from iq_client.local.installation import REPOSITORY_VARIABLE
-from iq_client.local.server import LocalServer
+from iq_client.local.server import TOKEN_HEADER, LocalServer
 from iq_client.options import DEFAULT_BATCH_SIZE, URL_VARIABLE
 from iq_client.wire.channel import TLS, Compression
 from iq_client.wire.protocol import MODEL_NAME
+from iq_client.wire.retry import RetryPolicy
 
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(path_type=Path)  # whether it is there is asked when it is used
@@ -65,6 +66,9 @@ class SendOptions:
         return InputOptions(allow_urls=self.allow_urls)
 
 
+# An embedded server that died comes back by itself; on a busy machine that takes a while.
+_UNTIL_RESTARTED = RetryPolicy(attempts=60)
+
 SECONDS = click.FloatRange(0, min_open=True)
 
 _SERVER_OPTIONS = [
@@ -91,7 +95,7 @@ _SERVER_OPTIONS = [
         "--token",
         envvar="IQ_TOKEN",
         show_envvar=True,
-        help="Sent as `authorization: Bearer …`, for a proxy that asks for it.",
+        help="For `iq-client serve --token`, or as `authorization: Bearer …` for a proxy.",
     ),
     click.option(
         "--header", multiple=True, metavar="NAME:VALUE", help="Sent with every request; repeatable."
@@ -210,7 +214,7 @@ def open_client(server: ServerOptions, send: SendOptions | None = None) -> Itera
         raise LocalServerError(f"{error} Or name a running server with --url.") from error
     why = "" if server.local else f"no --url and no {URL_VARIABLE}: "
     click.echo(f"{why}starting the embedded server on {embedded.model_repository}", err=True)
-    with embedded, Client(embedded.url, **options) as client:
+    with embedded, Client(embedded.url, **options, retry=_UNTIL_RESTARTED) as client:
         yield client
 
 
@@ -233,4 +237,5 @@ def _headers(server: ServerOptions) -> dict[str, str]:
         headers[name.strip()] = value.strip()
     if server.token is not None:
         headers["authorization"] = f"Bearer {server.token}"
+        headers[TOKEN_HEADER] = server.token
     return headers

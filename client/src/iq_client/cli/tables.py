@@ -123,7 +123,9 @@ def _print(table: Table, scores: Sequence[Score]) -> None:
         failed.add_column("why", overflow="fold")
         failed.add_column("photo", overflow="fold")
         for source, error in failures:
-            failed.add_row(error.code, Text(printable(error.message)), Text(printable(source)))
+            failed.add_row(
+                Text(printable(error.code)), Text(printable(error.message)), Text(printable(source))
+            )
         parts += ["", failed] if parts else [failed]
     if parts:
         show(*parts)

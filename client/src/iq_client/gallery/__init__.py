@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
+from iq_client.files import replacing
 from iq_client.gallery.thumbnails import Thumbnail, bytes_per_thumbnail, thumbnail
 from iq_client.ranking import KEYS
 from iq_client.results import Group, RankedImage
@@ -77,22 +78,21 @@ def write_gallery(
         for start in range(0, len(pictures), _THUMBNAILS_PER_BLOCK)
     ]
     style, script = _part("gallery.css"), _part("gallery.js")
-    page.write_text(
-        string.Template(_part("gallery.html")).substitute(
-            title=escape(title),
-            style=style,
-            style_hash=_csp_hash(style),
-            script=script,
-            script_hash=_csp_hash(script),
-            photos=_data({"block": _THUMBNAILS_PER_BLOCK, "photos": photos}),
-            thumbnails="\n".join(
-                f'<script type="application/json" class="thumbnails">{_data(block)}</script>'
-                for block in blocks
-            ),
+    text = string.Template(_part("gallery.html")).substitute(
+        title=escape(title),
+        style=style,
+        style_hash=_csp_hash(style),
+        script=script,
+        script_hash=_csp_hash(script),
+        photos=_data({"block": _THUMBNAILS_PER_BLOCK, "photos": photos}),
+        thumbnails="\n".join(
+            f'<script type="application/json" class="thumbnails">{_data(block)}</script>'
+            for block in blocks
         ),
-        encoding="utf-8",
-        errors="backslashreplace",  # a title made from a file name that is not valid Unicode
     )
+    with replacing(page) as stream:
+        # A title may be made from a file name that is not valid Unicode.
+        stream.write(text.encode("utf-8", "backslashreplace"))
 
 
 def _flat(

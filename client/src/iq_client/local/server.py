@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
+import ipaddress
 import os
+import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -13,7 +17,7 @@ import sysconfig
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +45,17 @@ MALLOC_THRESHOLDS: Final = {
     "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
 }
 _PORT_TAKEN: Final = ("already in use", "Address already in use", "failed to start GRPC service")
+# What Triton's gRPC offers beside scoring. None of it is for strangers: a region of shared memory
+# may be any program's, and the bundled Triton has published holes there.
+CLOSED_PROTOCOLS: Final = ("shared-memory", "model-repository", "statistics", "trace", "logging")
+_TOKEN_PROTOCOLS: Final = ("inference", "metadata", "model-config")  # health is for probes
+TOKEN_HEADER: Final = "triton-grpc-protocol-token"
+_TOKEN: Final = re.compile(r"[\w.~+/-]+", re.ASCII)  # "=" and ":" mean something to Triton
+# Any user of the machine can read a command line, and so the key in it. This one is longer than the
+# 16 KiB of headers that gRPC takes, so that nobody can send it.
+_KEY_BYTES: Final = 24 * 2**10
+# Triton starts the processes of models through a shell, and does not quote.
+_UNQUOTED: Final = re.compile(r"[\w./+@%=:,-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +86,11 @@ class LocalServer:
 
     Nothing of it stays behind: it ends with the `with` block, with the interpreter, on Ctrl-C, and
     within a second when the process that started it is killed. A stopped server can be started
-    again and keeps its address; one that crashes is started again by itself, and says so in its
-    log.
+    again and keeps its address; one that crashes, is killed or loses the process of a model is
+    started again by itself, and says so in its log.
+
+    Clients can score and ask for models and health; what else Triton offers (`CLOSED_PROTOCOLS`)
+    is closed.
 
         with LocalServer() as server, Client(server.url) as client:
             print(client.rank_images("photos/"))
@@ -88,6 +106,9 @@ class LocalServer:
         http_port: int | None = None,
         metrics_port: int | None = None,
         tls: ServerTLS | None = None,
+        token: str | None = None,
+        insecure: bool = False,
+        allow: Collection[str] = (),
         log_file: Path | None = None,
         startup_timeout: float = 60.0,
         extra_arguments: tuple[str, ...] = (),
@@ -98,24 +119,37 @@ class LocalServer:
             model_repository: Folder of the models; None for `IQ_MODEL_REPOSITORY`, then
                 `./model_repository`.
             config_name: Which `configs/NAME.pbtxt` of each model is used, where it has one.
-            host: Address to listen on.
+            host: Address to listen on, IPv4, IPv6 or a name; one that other machines reach needs
+                `token` or `insecure`.
             grpc_port: Port for clients; None takes a free one.
             http_port: Port for HTTP; None leaves HTTP off, 0 takes a free one.
             metrics_port: Port for Prometheus metrics; None leaves them off, 0 takes a free one.
             tls: Files for TLS on the gRPC port; None for plain text.
+            token: Asked of every client that scores; see `headers`. Other users of this machine
+                can see it in the list of processes.
+            insecure: Whether everybody who reaches `host` may score.
+            allow: Protocols of `CLOSED_PROTOCOLS` that are open all the same, to measure with.
             log_file: Where the server's log goes; None for a temporary file that is removed at
                 the end.
             startup_timeout: Seconds until the models have to be ready.
-            extra_arguments: Further options of `tritonserver`, such as
-                `--grpc-restricted-protocol=…`.
+            extra_arguments: Further options of `tritonserver`.
 
         Raises:
-            LocalServerError: The wheel, the shared Python library or the repository is missing.
+            LocalServerError: The wheel, the shared Python library or the repository is missing, or
+                the server would be open to other machines and nobody said so.
+            ValueError: The token has characters that it may not have, or a protocol is unknown.
         """
+        self._host = host.removeprefix("[").removesuffix("]")
+        if token is not None and not _TOKEN.fullmatch(token):
+            raise ValueError("a token is made of letters, digits and . _ ~ + / -")
+        if unknown := set(allow) - set(CLOSED_PROTOCOLS):
+            raise ValueError(f"{min(unknown)!r} is none of {', '.join(CLOSED_PROTOCOLS)}")
+        _check_exposure(self._host, token=token, insecure=insecure, http=http_port is not None)
+        self._token = token
+        self._allow = frozenset(allow)
         self._installation = find_installation()
         self.model_repository = find_model_repository(model_repository)
         self._config_name = config_name
-        self._host = host
         self._ports: dict[str, int | None] = {
             "grpc": grpc_port or 0,
             "http": http_port,
@@ -137,23 +171,28 @@ class LocalServer:
         Raises:
             LocalServerError: The server was never started and has no port yet.
         """
-        return f"{self._host}:{self._port('grpc')}"
+        return f"{self._bracketed}:{self._port('grpc')}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers for `Client`: they hold the token, where there is one."""
+        return {} if self._token is None else {TOKEN_HEADER: self._token}
 
     @property
     def http_url(self) -> str:
         """The HTTP address, `HOST:PORT`; raises `LocalServerError` where HTTP is off."""
-        return f"{self._host}:{self._port('http')}"
+        return f"{self._bracketed}:{self._port('http')}"
 
     @property
     def metrics_url(self) -> str:
         """The address of the Prometheus metrics; raises `LocalServerError` where they are off."""
-        return f"http://{self._host}:{self._port('metrics')}/metrics"
+        return f"http://{self._bracketed}:{self._port('metrics')}/metrics"
 
     @property
     def pid(self) -> int:
         """Process id of tritonserver; raises `LocalServerError` where it does not run.
 
-        A server that crashed runs on as another process.
+        A server that was started again runs on as another process.
         """
         if self._pid is None or self._process is None:
             raise LocalServerError("the server does not run: call start()")
@@ -189,8 +228,11 @@ class LocalServer:
         if self.running:
             raise LocalServerError(f"the server runs already, at {self.url}")
         self.stop()
+        for name, port in self._ports.items():
+            if port:
+                self._check_port(name, port)
         for attempt in range(_PORT_ATTEMPTS):
-            ports = {name: _free_port(self._host) if port == 0 else port
+            ports = {name: self._check_port(name, 0) if port == 0 else port
                      for name, port in self._ports.items()}  # fmt: skip
             try:
                 self._launch(ports)
@@ -204,6 +246,8 @@ class LocalServer:
                 raise
             break
         self._ports = dict(ports)
+        assert self._process is not None
+        self._process.send_signal(signal.SIGUSR1)  # of use: to be started again from now on
         return self
 
     def stop(self, *, drain: bool = False) -> None:
@@ -247,6 +291,21 @@ class LocalServer:
     ) -> None:
         self.stop()
 
+    @property
+    def _bracketed(self) -> str:
+        return f"[{self._host}]" if ":" in self._host else self._host
+
+    def _check_port(self, name: str, port: int) -> int:
+        """A port that can be listened on: the one given, or for 0 a free one."""
+        try:
+            return free_port(self._host, port)
+        except OSError as error:
+            reason = {
+                errno.EADDRINUSE: "is in use by another program: give another one, or 0",
+                errno.EACCES: "may not be used: take one from 1024 on",
+            }.get(error.errno or 0, f"cannot be listened on: {error.strerror or error}")
+            raise LocalServerError(f"the {name} port {port} of {self._host} {reason}") from error
+
     def _port(self, name: str) -> int:
         port = self._ports[name]
         if port is None:
@@ -263,10 +322,19 @@ class LocalServer:
         # Links, not copies: the stub finds its libraries relative to where it really lies.
         for part in (*self._installation.backend.iterdir(), self._installation.stub):
             (backend / part.name).symlink_to(part)
+        repository = self.model_repository
+        if not _UNQUOTED.fullmatch(str(folder)):
+            raise LocalServerError(
+                f"Triton cannot start models below {folder}: name a folder without blanks and "
+                f"quotes in the variable TMPDIR"
+            )
+        if not _UNQUOTED.fullmatch(str(repository)):
+            repository = folder / "models"
+            repository.symlink_to(self.model_repository)
         prefix = f"iq_client_{uuid.uuid4().hex[:12]}_"
         command = [
             str(self._installation.binary),
-            f"--model-repository={self.model_repository}",
+            f"--model-repository={repository}",
             f"--backend-directory={backend.parent}",
             f"--cache-directory={self._installation.caches}",
             f"--backend-config=python,shm-region-prefix-name={prefix}",
@@ -274,9 +342,10 @@ class LocalServer:
             "--model-control-mode=none",
             "--disable-auto-complete-config",
             "--allow-gpu-metrics=false",
-            *_endpoint_arguments("grpc", self._host, ports["grpc"]),
-            *_endpoint_arguments("http", self._host, ports["http"]),
-            *_endpoint_arguments("metrics", self._host, ports["metrics"]),
+            *_endpoint_arguments("grpc", self._bracketed, ports["grpc"]),
+            *_endpoint_arguments("http", self._http_address, ports["http"]),
+            *_endpoint_arguments("metrics", self._http_address, ports["metrics"]),
+            *self._restrictions(),
             # Clients may look for dead connections more often than every five minutes.
             "--grpc-http2-min-recv-ping-interval-without-data=5000",
             *(self._tls.arguments() if self._tls else []),
@@ -302,6 +371,26 @@ class LocalServer:
             line = output.readline()
         if line:
             self._pid = int(line)
+
+    @property
+    def _http_address(self) -> str:
+        return f"ipv6:{self._host}" if ":" in self._host else self._host
+
+    def _restrictions(self) -> list[str]:
+        """Options that close what is for nobody, and ask for the token elsewhere."""
+        key = secrets.token_urlsafe(_KEY_BYTES)
+        closed = [each for each in CLOSED_PROTOCOLS if each not in self._allow]
+        guarded = [(closed, f"closed={key}")] if closed else []
+        if self._token is not None:
+            guarded.append((list(_TOKEN_PROTOCOLS), f"token={self._token}"))
+        options = ["--grpc-restricted-protocol"]
+        if self._ports["http"] is not None:
+            options.append("--http-restricted-api")
+        return [
+            f"{option}={','.join(protocols)}:{secret}"
+            for option in options
+            for protocols, secret in guarded
+        ]
 
     def _environment(self) -> dict[str, str]:
         environment = MALLOC_THRESHOLDS | os.environ
@@ -358,11 +447,40 @@ def _endpoint_arguments(name: str, host: str, port: int | None) -> list[str]:
     return [f"--allow-{name}=true", f"--{name}-address={host}", f"--{name}-port={port}"]
 
 
-def _free_port(host: str) -> int:
+def free_port(host: str, port: int = 0) -> int:
+    """A port of `host` that can be listened on; raises `OSError` where there is none."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+        if port:
+            probe.listen(1)  # of two that may share an address only one can listen
+        found: int = probe.getsockname()[1]
+        return found
+
+
+def is_loopback(host: str) -> bool:
+    """True for an address that this machine alone reaches."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_exposure(host: str, *, token: str | None, insecure: bool, http: bool) -> None:
+    if insecure or is_loopback(host):
+        return
+    if token is None:
+        raise LocalServerError(
+            f"{host} is reached by other machines, and whoever reaches the port could score photos "
+            f"there. Ask them for a token (token=… or --token), or say that this is wanted "
+            f"(insecure=True or --insecure)"
+        )
+    if http:
+        raise LocalServerError(
+            f"{host} is reached by other machines, and the HTTP of the embedded Triton can be "
+            f"crashed by whoever reaches it, with a token or without. Leave HTTP off, or say that "
+            f"this is wanted (insecure=True or --insecure)"
+        )
 
 
 def _accepts(host: str, port: int) -> bool:

@@ -8,6 +8,8 @@ on a port of its own.
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import sys
 import threading
 from collections import Counter
@@ -20,6 +22,8 @@ READ: Final = "OK"
 
 _HELP: Final = "Images that were asked for, by the code of their ERROR"
 _RETRY_SECONDS: Final = 1.0
+CONNECTIONS: Final = 8  # at a time; Prometheus has one
+CONNECTION_SECONDS: Final = 5.0
 _CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -69,6 +73,38 @@ class ImageCounter:
         return Handler
 
 
+class _Server(ThreadingHTTPServer):
+    """A server of few connections, each for a short time: it lives in the model's process."""
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._free = threading.BoundedSemaphore(CONNECTIONS)
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        # Not a time for each read: a byte now and then would keep the connection.
+        over = threading.Timer(CONNECTION_SECONDS, _end, [request])
+        over.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            over.cancel()
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass  # a reader that went away, or was cut off, is no news
+
+
+def _end(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it ended meanwhile
+        connection.shutdown(socket.SHUT_RDWR)
+
+
 class Endpoint:
     """Answers Prometheus on a thread.
 
@@ -99,7 +135,7 @@ class Endpoint:
         complained = False
         while not self._closed.is_set():
             try:
-                server = ThreadingHTTPServer(self._address, self._handler)
+                server = _Server(self._address, self._handler)
             except OSError as error:
                 if not complained:
                     complained = True

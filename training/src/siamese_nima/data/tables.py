@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
+import os
+import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from iq_serving.contract import VOTE_BINS, VOTES
+from iq_serving.contract import PHOTO_SUFFIXES, VOTE_BINS, VOTES
 from siamese_nima.data.samples import FORMS, DataConfig, Problem, Sample
 from siamese_nima.distribution import mean_opinion_score, standard_deviation
 from siamese_nima.errors import ConfigError, DataError
@@ -24,6 +28,13 @@ SHARE_COLUMNS: Final = tuple(f"p{vote:.0f}" for vote in VOTES)
 _PAIR_COLUMNS: Final = ("winner", "loser")
 _YES: Final = frozenset({"1", "true", "yes"})
 _NO: Final = frozenset({"", "0", "false", "no"})
+_DECLARED_SEPARATOR: Final = re.compile(r'"?sep=(.)"?')  # a line that Excel writes and reads
+_DECIMAL_COMMA: Final = re.compile(r"[+-]?\d*,\d+")
+_EMPTY_CELLS: Final = ' \t\r\n,;"'
+_BLANKS: Final = re.compile(r"[ \t]+")
+_LONGEST_NAME: Final = 255  # bytes, on every usual file system
+# A long text in a column that nobody asks for is no reason to stop. The limit is the process's.
+csv.field_size_limit(2**31 - 1)
 _LABEL_COLUMNS: Final = {"labels": "label", "scores": "mean"}
 
 
@@ -114,11 +125,17 @@ def read_names(config: DataConfig) -> list[Path]:
 
     Raises:
         ConfigError: No file is given.
-        DataError: The file cannot be read, or lacks the column.
+        DataError: The file cannot be read, or lacks the column or a name in it.
     """
     if config.file is None:
         raise ConfigError("a file of names is needed")
-    return [_path(row, config) for _, row in _rows(config, config.file, labels=False)]
+    names = []
+    for where, row in _rows(config, config.file, labels=False):
+        try:
+            names.append(_path(row, config))
+        except _RowError as error:
+            raise DataError(f"{where} of {config.file}: {error.text}") from None
+    return names
 
 
 class _RowError(Exception):
@@ -143,12 +160,17 @@ def _rows(config: DataConfig, file: Path, *, labels: bool = True) -> Iterator[Ro
 
 
 def _ava_rows(text: str, config: DataConfig) -> Iterator[Row]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(_lines(text), 1):
         if parts := line.split():
             yield (
                 f"line {number}",
                 {config.file_column: parts[1] if len(parts) > 1 else "", "counts": parts[2:12]},
             )
+
+
+def _lines(text: str) -> list[str]:
+    """Lines with their ends; `str.splitlines` takes U+2028 and form feeds in a cell for ends."""
+    return list(io.StringIO(text, newline=""))
 
 
 def _json_rows(text: str, file: Path, config: DataConfig) -> Iterator[Row]:
@@ -166,15 +188,20 @@ def _json_rows(text: str, file: Path, config: DataConfig) -> Iterator[Row]:
 
 
 def _table_rows(text: str, file: Path, config: DataConfig, *, labels: bool) -> Iterator[Row]:
-    lines = text.splitlines()
-    if not lines:
-        raise DataError(f"{file} is empty: its first line names the columns")
-    separator = config.separator or _separator(lines[0])
-    if separator == " ":
-        table: Iterator[list[str]] = (line.split() for line in lines)
+    lines = _lines(text)
+    separator, skipped = config.separator, 0
+    for line in lines:
+        declared = _DECLARED_SEPARATOR.fullmatch(line.strip())
+        if declared is None and line.strip(_EMPTY_CELLS):
+            break
+        separator = separator or (declared[1] if declared else "")
+        skipped += 1
     else:
-        table = iter(csv.reader(lines, delimiter=separator, skipinitialspace=True))
-    header = next(table)
+        raise DataError(f"{file} is empty: its first line names the columns")
+    separator = separator or _separator(lines[skipped])
+    table = _cells(lines[skipped:], separator)
+    _, header = next(table)
+    header = [name.strip() for name in header]
     counts = SHARE_COLUMNS if set(SHARE_COLUMNS) <= set(header) else COUNT_COLUMNS
     wanted = [config.file_column]
     if labels and config.form == "pairs":
@@ -188,12 +215,23 @@ def _table_rows(text: str, file: Path, config: DataConfig, *, labels: bool) -> I
             f"{file} has no column {missing[0]!r}; there are {', '.join(header)}. "
             "Name the columns with file_column, label_column and std_column."
         )
-    for number, cells in enumerate(table, 2):
-        if not cells:
+    for number, cells in table:
+        if not any(cells):
             continue
         row: dict[str, Any] = dict(zip(header, cells, strict=False))
         row["counts"] = [row.get(name) for name in counts]
-        yield f"line {number}", row
+        yield f"line {skipped + number}", row
+
+
+def _cells(lines: list[str], separator: str) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each row, with the number of its last line."""
+    if separator == " ":
+        for number, line in enumerate(lines, 1):
+            yield number, _BLANKS.split(line.strip(" \t\r\n"))
+        return
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    for cells in reader:
+        yield reader.line_num, cells
 
 
 def _separator(header: str) -> str:
@@ -213,11 +251,32 @@ def _named(name: str | None, column: str, config: DataConfig) -> Path:
     """The file that a cell names."""
     if not name:
         raise _RowError("MALFORMED", f"no {column}")
+    if "\0" in name or any(len(part) > _LONGEST_NAME for part in _bytes(name, column).split(b"/")):
+        raise _RowError("MALFORMED", f"{column} is {name[:40]!r}…, which no file can be called")
     path = config.images / name
-    return path if path.suffix else path.with_name(path.name + config.suffix)
+    if not name.isascii() and not path.exists():
+        # Disks and tables made on a Mac often hold accents as characters of their own.
+        spellings = (config.images / unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+        path = next((each for each in spellings if each.exists()), path)
+    longer = path.with_name(path.name + config.suffix)
+    if not path.suffix:
+        return longer
+    if path.suffix.lower() in PHOTO_SUFFIXES:
+        return path
+    # `IMG_1.CR2` of a photo that was exported as `IMG_1.CR2.jpg`, or a dot in a date.
+    return longer if longer.is_file() and not path.is_file() else path
+
+
+def _bytes(name: str, column: str) -> bytes:
+    try:
+        return os.fsencode(name)
+    except UnicodeEncodeError:
+        raise _RowError("MALFORMED", f"{column} is {name[:40]!r}, not valid Unicode") from None
 
 
 def _number(value: Any, what: str) -> float:
+    if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value.strip()):
+        value = value.replace(",", ".")
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -257,6 +316,8 @@ def _histogram(row: dict[str, Any], config: DataConfig) -> Sample:
     counts = row.get("counts")
     if not isinstance(counts, list) or len(counts) != VOTE_BINS:
         raise _RowError("MALFORMED", f"{counts!r} is not {VOTE_BINS} counts")
+    if any(isinstance(count, str) and "," in count for count in counts):
+        raise _RowError("MALFORMED", f"{counts!r}: a comma in a count may mean thousands or tenths")
     votes = np.array([_number(count, "a count") for count in counts])
     if votes.min() < 0 or votes.sum() <= 0:
         raise _RowError("OUT_OF_RANGE", "counts below 0, or no vote at all")
