@@ -61,7 +61,8 @@ def test_a_file_that_never_ends_is_answered_without_its_neighbours(stuck: thread
 def test_decoding_ends_when_its_time_is_over() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
     for kind in ("JPEG", "PNG", "BMP", "PPM", "GIF"):
-        data = encoded(Image.fromarray(noise), kind)
+        options = {"progressive": True} if kind == "JPEG" else {}
+        data = encoded(Image.fromarray(noise), kind, **options)
         assert len(data) > 65_536
         with pytest.raises(ImageError, match=r"TOO_LARGE.*seconds"):
             load_pixels(data, image_size=SIZE, limits=Limits(max_seconds=-1))

@@ -193,15 +193,23 @@ def _jpeg(data: bytes) -> Header:
     exif: list[bytes] = []
     width = height = components = 0
     progressive = False
-    while (found := _JPEG_MARKER.search(data, position)) is not None:
-        fill += found.start() - position
-        code = data[found.start() + 1]
-        position = found.end()
+    while True:
+        marker = data[position : position + 2]
+        if len(marker) == 2 and marker[0] == 0xFF and marker[1] not in (0x00, 0xFF):
+            code = marker[1]
+            position += 2
+        else:  # stray bytes
+            found = _JPEG_MARKER.search(data, position)
+            if found is None:
+                break
+            fill += found.start() - position
+            if fill > _MAX_FILL:
+                raise ImageError("UNREADABLE", f"damaged JPEG: {fill} stray bytes in its header")
+            code = data[found.start() + 1]
+            position = found.end()
         segments += 1
         if segments > _MAX_SEGMENTS:
             raise too_large(segments, "segments before the pixels", _MAX_SEGMENTS)
-        if fill > _MAX_FILL:
-            raise ImageError("UNREADABLE", f"damaged JPEG: {fill} stray bytes in its header")
         if code in _BARE:
             continue
         size = int.from_bytes(data[position : position + 2], "big")

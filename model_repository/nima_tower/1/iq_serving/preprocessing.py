@@ -55,7 +55,7 @@ _TRANSPOSITIONS: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 SWAPS_SIDES: Final = frozenset({5, 6, 7, 8})
-# Files of fewer bytes are decoded without looking at the clock.
+# Files of so few bytes are decoded without looking at the clock.
 _QUICK: Final = 65_536
 _JPEG: Final = frozenset({"JPEG", "MPO"})  # MPO is a JPEG with more pictures behind it
 _END: Final = b"\xff\xd9"  # of a JPEG
@@ -200,9 +200,11 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 def _open(header: Header, limits: Limits) -> Image.Image:
     """Has the decoder read a file's header."""
-    file = _Timed(header.data, limits.max_seconds) if len(header.data) > _QUICK else None
+    # What small files and a JPEG's only scan can cost is bounded by their bytes.
+    quick = header.reducible or len(header.data) <= _QUICK
+    file = io.BytesIO(header.data) if quick else _Timed(header.data, limits.max_seconds)
     try:
-        image = Image.open(file or io.BytesIO(header.data), formats=FORMATS)
+        image = Image.open(file, formats=FORMATS)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
