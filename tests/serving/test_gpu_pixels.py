@@ -7,8 +7,7 @@ import io
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -23,6 +22,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from iq_serving import gpu_pixels, preprocessing
 from iq_serving.contract import Limits
+from iq_serving.decoding import HostDecoder
 
 SIZE = (48, 64)  # not square, so that height and width cannot be taken for one another
 
@@ -57,12 +57,6 @@ FOREIGN = _swapped_primaries()
 
 
 @pytest.fixture(scope="module")
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(2) as threads:
-        yield threads
-
-
-@pytest.fixture(scope="module")
 def device() -> Any:
     return gpu_pixels.cpu_device()
 
@@ -71,17 +65,18 @@ Make = Callable[..., Any]
 
 
 @pytest.fixture
-def make(device: Any, pool: ThreadPoolExecutor) -> Make:
-    def decoder(**changes: Any) -> Any:
-        options: dict[str, Any] = {
-            "image_size": SIZE,
-            "interpolation": "bilinear",
-            "limits": LIMITS,
-            "pool": pool,
-        }
-        return gpu_pixels.GpuDecoder(changes.pop("device", device), **(options | changes))
+def make(device: Any) -> Iterator[Make]:
+    with ExitStack() as stack:
 
-    return decoder
+        def decoder(**changes: Any) -> Any:
+            used = changes.pop("device", device)
+            options: dict[str, Any] = {
+                "image_size": SIZE, "interpolation": "bilinear", "limits": LIMITS, "threads": 2,
+            }  # fmt: skip
+            host = stack.enter_context(closing(HostDecoder(**(options | changes))))
+            return gpu_pixels.GpuDecoder(used, host)
+
+        yield decoder
 
 
 def _on_host(data: bytes, interpolation: str = "bilinear") -> tuple[npt.NDArray[np.uint8], str]:

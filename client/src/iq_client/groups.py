@@ -65,13 +65,14 @@ def fingerprint(data: bytes) -> Fingerprint:
         import imagehash
     except ImportError as error:
         raise ImportError("groups need imagehash: pip install 'iq-client[groups]'") from error
-    from PIL import Image, ImageOps
+    from PIL import Image
+
+    from iq_client.images.picture import shown
 
     try:
         with Image.open(io.BytesIO(data)) as image:
             taken = _taken(image)
-            image.draft("L", (_HASHED_SIDE, _HASHED_SIDE))
-            bits = imagehash.phash(ImageOps.exif_transpose(image)).hash
+            bits = imagehash.phash(shown(image, _HASHED_SIDE)).hash
     except Exception:  # decoders raise whatever the damage leads them to
         return UNKNOWN
     return Fingerprint(taken, int("".join("01"[int(bit)] for bit in bits.flat), base=2))

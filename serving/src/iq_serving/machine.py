@@ -1,4 +1,4 @@
-"""The machine under this process: cores by affinity and quota, bf16, and memory that is kept."""
+"""The machine under this process: cores and memory by quota, bf16, and memory that is kept."""
 
 from __future__ import annotations
 
@@ -38,11 +38,32 @@ def usable_cores(*, cgroups: Path = _CGROUPS, own: Path = _OWN_CGROUP) -> int:
         the groups above it, a part of a core counted as a whole one; at least 1.
     """
     allowed = float(len(os.sched_getaffinity(0)))
-    for folder in _folders(cgroups, own):
+    for folder in _folders(cgroups, own, "cpu"):
         quota = _quota(folder)
         if quota is not None:
             allowed = min(allowed, quota)
     return max(math.ceil(allowed), 1)
+
+
+def memory_limit(*, cgroups: Path = _CGROUPS, own: Path = _OWN_CGROUP) -> int:
+    """The memory that this process may use before the kernel ends it, in bytes.
+
+    Args:
+        cgroups: Where the control groups are mounted.
+        own: The file that names this process's control groups.
+
+    Returns:
+        The smaller of the machine's memory and the tightest limit of its control group and the
+        groups above it.
+    """
+    allowed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for folder in _folders(cgroups, own, "memory"):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            try:
+                allowed = min(allowed, int((folder / name).read_text(encoding="utf-8")))
+            except (OSError, ValueError):  # not this version of control groups, or "max"
+                continue
+    return allowed
 
 
 def has_bf16(cpu_info: Path = _CPU_INFO) -> bool:
@@ -65,8 +86,8 @@ def keep_freed_memory() -> None:
         libc.mallopt(_M_MMAP_THRESHOLD, MALLOC_THRESHOLDS["MALLOC_MMAP_THRESHOLD_"])
 
 
-def _folders(cgroups: Path, own: Path) -> list[Path]:
-    """The folders that may state a quota, for both versions of control groups."""
+def _folders(cgroups: Path, own: Path, controller: str) -> list[Path]:
+    """The folders that may limit something, for both versions of control groups."""
     try:
         lines = own.read_text(encoding="utf-8").splitlines()
     except OSError:  # no control groups, no quota
@@ -77,7 +98,7 @@ def _folders(cgroups: Path, own: Path) -> list[Path]:
         controllers, _, path = rest.partition(":")
         if not controllers:
             root = cgroups
-        elif "cpu" in controllers.split(","):
+        elif controller in controllers.split(","):
             root = cgroups / controllers
         else:
             continue

@@ -1,6 +1,6 @@
 """Triton's model `…_preprocess`: encoded image files in, a tower's pixels out.
 
-All files of all requests that wait are decoded together on a pool of threads (decoders release the
+All files of all requests that wait are decoded together by `decoding` (decoders release the
 interpreter's lock). A file that cannot be read becomes an `ERROR` and a NaN `MASK`; its neighbours
 are decoded as if it were not there.
 """
@@ -10,12 +10,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
 from . import packages  # first: what follows needs Pillow
@@ -34,7 +32,8 @@ from .identity import served_tower
 from .machine import keep_freed_memory, usable_cores
 
 try:
-    from .preprocessing import PREPROCESSING_VERSION, ImageError, load_pixels
+    from .decoding import HostDecoder
+    from .preprocessing import PREPROCESSING_VERSION, ImageError
 except ModuleNotFoundError as error:
     if error.name != "PIL":
         raise
@@ -84,14 +83,17 @@ class TritonPythonModel:
                 f"{folder} says {height}x{width}, this model's configuration {dims}; "
                 f"write both with: iq-tools repository"
             )
-        self._image_size = tower.image_size
-        self._interpolation = tower.interpolation
-        self._limits = Limits(
-            max_bytes=int(parameters["max_bytes"]), max_pixels=int(parameters["max_pixels"])
-        )
         keep_freed_memory()
-        threads = int(parameters["threads"]) or usable_cores()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._host = HostDecoder(
+            image_size=tower.image_size,
+            interpolation=tower.interpolation,
+            limits=Limits(
+                max_bytes=int(parameters["max_bytes"]),
+                max_pixels=int(parameters["max_pixels"]),
+                max_seconds=float(parameters["max_seconds"]),
+            ),
+            threads=int(parameters["threads"]) or usable_cores(),
+        )
         self._counter = ImageCounter()
         variable = metrics_variable(config["name"])
         address = os.environ.get(variable)
@@ -106,43 +108,28 @@ class TritonPythonModel:
         Returns:
             One response each: `PIXELS` uint8 [n,H,W,3], `MASK` fp32 [n,1], `ERROR` bytes [n,1].
         """
-        batches = []
         pending = []
         for request in requests:
             files = pb_utils.get_input_tensor_by_name(request, IMAGE).as_numpy().reshape(-1)
-            pixels = np.zeros((len(files), *self._image_size, 3), np.uint8)
-            results = [
-                self._pool.submit(self._decode, file, row)
-                for file, row in zip(files, pixels, strict=True)
-            ]
-            batches.append(pixels)
-            pending.append(results)
-        errors = [[result.result() for result in results] for results in pending]
-        for texts in errors:
-            self._counter.add(texts)
-        return [
-            respond(pb_utils.Tensor(PIXELS, pixels), texts)
-            for pixels, texts in zip(batches, errors, strict=True)
-        ]
+            pending.append([self._host.submit(file) for file in files])
+        responses = []
+        for tasks in pending:
+            pixels = np.zeros((len(tasks), *self._host.image_size, 3), np.uint8)
+            errors = [""] * len(tasks)
+            for row, task in enumerate(tasks):
+                try:
+                    pixels[row] = task.result()
+                except ImageError as error:
+                    errors[row] = str(error)
+            self._counter.add(errors)
+            responses.append(respond(pb_utils.Tensor(PIXELS, pixels), errors))
+        return responses
 
     def finalize(self) -> None:
         """Ends the threads."""
         if self._metrics is not None:
             self._metrics.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _decode(self, file: bytes, row: npt.NDArray[np.uint8]) -> str:
-        """Writes one image's pixels; returns its error, empty where there is none."""
-        try:
-            row[:] = load_pixels(
-                file,
-                image_size=self._image_size,
-                interpolation=self._interpolation,
-                limits=self._limits,
-            )
-        except ImageError as error:
-            return str(error)
-        return ""
+        self._host.close()
 
 
 def respond(pixels: Any, errors: list[str]) -> Any:

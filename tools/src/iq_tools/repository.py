@@ -241,6 +241,7 @@ def repository_files(
         "precision": precision,
         "max_bytes": LIMITS.max_bytes,
         "max_pixels": LIMITS.max_pixels,
+        "max_seconds": f"{LIMITS.max_seconds:g}",
     }
     steps = {
         PREPROCESS_MODEL: _Interface((IMAGE_TENSOR,), (pixels, MASK_TENSOR, ERROR_TENSOR)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -12,10 +13,17 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
 ArrayEncoding: TypeAlias = Literal["webp", "png", "tiff"]
 
-_ORIENTATION: Final = 0x0112
+_ORIENTATION: Final = 0x0112  # tags of EXIF
+_EXIF_IFD: Final = 0x8769
+_INTEROP_IFD: Final = 0xA005
+_INTEROP_INDEX: Final = 1
+_ADOBE_RGB: Final = "R03"
+# Modes that no file has.
+_SAVED_AS: Final[Mapping[str, str]] = {"La": "LA", "RGBa": "RGBA", "RGBX": "RGB"}
 _MAX_WEBP_SIDE: Final = 16383
 # The quickest settings of each: more effort saves a few percent of the bytes.
 _LOSSLESS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -43,6 +51,16 @@ def encode_image(image: Image.Image, encoding: ArrayEncoding = "webp") -> bytes:
     buffer = io.BytesIO()
     try:
         options = {**_LOSSLESS[format_name], **_kept_metadata(image)}
+        if format_name == "PNG":
+            options["pnginfo"] = _stated_colours(image)
+        if image.mode.startswith("I"):
+            from iq_client.images.picture import sixteen_bits
+
+            image = sixteen_bits(image)
+        elif image.mode in _SAVED_AS:
+            image = image.convert(_SAVED_AS[image.mode])
+        elif image.mode == "RGB" and "transparency" in image.info:
+            image = image.convert("RGBA")
         if format_name == "TIFF" and options.pop("exif", None) is not None:
             # Readers disagree on who turns a TIFF: the library, the caller, or both.
             image = ImageOps.exif_transpose(image)
@@ -111,18 +129,44 @@ def _kept_metadata(image: Image.Image) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     if profile := image.info.get("icc_profile"):
         kept["icc_profile"] = profile
+    exif = Image.Exif()
     if (orientation := image.getexif().get(_ORIENTATION, 1)) != 1:
-        kept["exif"] = Image.Exif()
-        kept["exif"][_ORIENTATION] = orientation
+        exif[_ORIENTATION] = orientation
+    # DCF's option file says by this alone that its colours are Adobe RGB's.
+    if _is_adobe_rgb(image):
+        exif[_EXIF_IFD] = {_INTEROP_IFD: {_INTEROP_INDEX: _ADOBE_RGB}}
+    if exif:
+        kept["exif"] = exif
     return kept
+
+
+def _is_adobe_rgb(image: Image.Image) -> bool:
+    return image.getexif().get_ifd(_INTEROP_IFD).get(_INTEROP_INDEX) == _ADOBE_RGB
+
+
+def _stated_colours(image: Image.Image) -> PngInfo:
+    """The chunks of a PNG that state gamma and primaries, which Pillow reads and does not write."""
+    from PIL.PngImagePlugin import PngInfo
+
+    chunks = PngInfo()
+    if "srgb" not in image.info and not image.info.get("icc_profile"):
+        if gamma := image.info.get("gamma"):
+            chunks.add(b"gAMA", struct.pack(">I", round(gamma * 100_000)))
+        if primaries := image.info.get("chromaticity"):
+            chunks.add(b"cHRM", struct.pack(">8I", *(round(each * 100_000) for each in primaries)))
+    return chunks
 
 
 def _lossless_format(image: Image.Image, encoding: ArrayEncoding) -> str:
     if image.mode in ("CMYK", "YCbCr", "LAB"):
         return "TIFF"
-    if image.mode in ("1", "L", "LA", "P", "PA", "I", "I;16"):
+    if image.mode in ("1", "L", "LA", "La", "P", "PA") or image.mode.startswith("I"):
         return "PNG"
-    if image.mode not in ("RGB", "RGBA"):
+    if not image.info.keys().isdisjoint(("gamma", "chromaticity")):
+        return "PNG"
+    if encoding == "tiff" and _is_adobe_rgb(image):  # which is said in EXIF
+        return "PNG"
+    if image.mode not in ("RGB", "RGBA", "RGBa", "RGBX"):
         raise InputError("BAD_INPUT", f"a PIL image of mode {image.mode}: convert it to RGB first")
     if encoding == "webp" and max(image.size) > _MAX_WEBP_SIDE:
         return "PNG"

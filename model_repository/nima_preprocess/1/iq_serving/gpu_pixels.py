@@ -16,7 +16,6 @@ import io
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,16 +25,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from .colour import SRGB, Colours, stated_by
 from .contract import BILINEAR, NEAREST, Limits
+from .decoding import HostDecoder, Task
 from .preprocessing import (
     DCT_MARGIN,
     SWAPS_SIDES,
     ImageError,
-    foreign_profile,
-    load_pixels,
     open_image,
     orientation,
-    to_srgb,
 )
 
 # What decoding on a GPU needs beside Triton's image. Installed with `--no-deps`, so that NumPy
@@ -224,7 +222,7 @@ class Header:
         orientation: EXIF orientation.
         reduction: Scale, 1, 2, 4 or 8, at which the host would decode: the mean of so many pixels
             each way comes closest to what it sees.
-        profile: The embedded colour profile where it is not sRGB, else None.
+        colours: The way of its colours to sRGB.
         on_host: Why the GPU does not decode it; empty where it does.
     """
 
@@ -232,7 +230,7 @@ class Header:
     height: int
     orientation: int
     reduction: int
-    profile: bytes | None
+    colours: Colours
     on_host: str
 
 
@@ -254,9 +252,12 @@ def read_header(
         ImageError: As `preprocessing.open_image`.
     """
     image = open_image(data, limits)
-    profile = image.info.get("icc_profile")
-    foreign = profile if foreign_profile(profile) is not None else None
-    on_host = _reason(image, data, foreign)
+    colours = SRGB
+    on_host = _reason(image, data)
+    if not on_host:
+        colours = stated_by(image, image.mode)
+        if colours.early or (image.mode == "L" and colours != SRGB):
+            on_host = f"JPEG in {image.mode} whose colours are converted first"
     width, height = image.size
     turned = orientation(image)
     reduction = 1
@@ -268,13 +269,13 @@ def read_header(
             for scale in (1, 2, 4, 8)
             if image.size == (-(-width // scale), -(-height // scale))
         )
-    return Header(width, height, turned, reduction, foreign, on_host)
+    return Header(width, height, turned, reduction, colours, on_host)
 
 
-def _reason(image: Image.Image, data: bytes, foreign: bytes | None) -> str:
+def _reason(image: Image.Image, data: bytes) -> str:
     if image.format not in _JPEG:
         return str(image.format)
-    if image.mode not in ("RGB", "L") or (image.mode == "L" and foreign):
+    if image.mode not in ("RGB", "L"):
         return f"JPEG in {image.mode}"
     if _is_coded_as_rgb(image):
         return "JPEG coded as RGB"
@@ -315,29 +316,16 @@ def is_whole(jpeg: bytes) -> bool:
 class GpuDecoder:
     """Decodes batches of files into one array on a device."""
 
-    def __init__(
-        self,
-        device: Device,
-        *,
-        image_size: tuple[int, int],
-        interpolation: str,
-        limits: Limits,
-        pool: Executor,
-    ) -> None:
-        """Takes what a tower wants.
+    def __init__(self, device: Device, host: HostDecoder) -> None:
+        """Takes both decoders.
 
         Args:
             device: Where to decode.
-            image_size: Height and width of the results.
-            interpolation: `bilinear` or `nearest`.
-            limits: Larger files and pictures are refused.
-            pool: Threads that read headers and decode what the device does not.
+            host: What it knows of the tower holds here too; its threads read headers, and decode
+                what the device does not.
         """
         self._device = device
-        self._image_size = image_size
-        self._interpolation = interpolation
-        self._limits = limits
-        self._pool = pool
+        self._host = host
         self.on_host: Counter[str] = Counter()
         """Number of files that the host decoded, by reason."""
 
@@ -356,22 +344,16 @@ class GpuDecoder:
 
     def _decode(self, files: Sequence[bytes]) -> tuple[Array, list[str]]:
         arrays = self._device.arrays
-        pixels = arrays.zeros((len(files), *self._image_size, 3), np.uint8)
+        pixels = arrays.zeros((len(files), *self._host.image_size, 3), np.uint8)
         errors = [""] * len(files)
         headers: dict[int, Header] = {}
-        host: dict[int, Future[npt.NDArray[np.uint8]]] = {}
+        host: dict[int, Task] = {}
 
         def leave_to_host(row: int, reason: str) -> None:
             self.on_host[reason] += 1
-            host[row] = self._pool.submit(
-                load_pixels,
-                files[row],
-                image_size=self._image_size,
-                interpolation=self._interpolation,
-                limits=self._limits,
-            )
+            host[row] = self._host.submit(files[row])
 
-        for row, found in enumerate(self._pool.map(self._read_header, files)):
+        for row, found in enumerate(self._host.pool.map(self._read_header, files)):
             if isinstance(found, ImageError):
                 errors[row] = str(found)
             elif found.on_host:
@@ -402,25 +384,25 @@ class GpuDecoder:
         try:
             return read_header(
                 data,
-                image_size=self._image_size,
-                interpolation=self._interpolation,
-                limits=self._limits,
+                image_size=self._host.image_size,
+                interpolation=self._host.interpolation,
+                limits=self._host.limits,
             )
         except ImageError as error:
             return error
 
     def _finish(self, image: Array, header: Header) -> Array:
-        height, width = self._image_size
+        height, width = self._host.image_size
         size = (width, height) if header.orientation in SWAPS_SIDES else (height, width)
         resized = resize(
-            image, size, self._interpolation, self._device.arrays, reduction=header.reduction
+            image, size, self._host.interpolation, self._device.arrays, reduction=header.reduction
         )
         pixels = turn(resized, header.orientation)
-        if header.profile is None:
+        if header.colours == SRGB:
             return pixels
         # A profile is a program; the host runs it on the tower's few pixels.
         seen = Image.fromarray(self._device.to_host(self._device.arrays.ascontiguousarray(pixels)))
-        return self._device.arrays.asarray(np.asarray(to_srgb(seen, header.profile)))
+        return self._device.arrays.asarray(np.asarray(header.colours.after_resize(seen)))
 
 
 def _groups(headers: dict[int, Header]) -> Iterator[list[int]]:

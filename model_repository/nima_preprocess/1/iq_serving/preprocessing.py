@@ -8,13 +8,20 @@ version that it was trained with. `gpu_pixels` does the same on a GPU.
 from __future__ import annotations
 
 import io
+import time
+from contextlib import nullcontext
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from . import colour, depth
 from .contract import BILINEAR, INTERPOLATIONS, LIMITS, NEAREST, Limits
+from .errors import ImageError as ImageError
+from .headers import Header, check_pixels, known_kind, read_header, unsupported
+from .ifd import is_bomb
+from .memory import Budget, MemoryBudget
 
 PREPROCESSING_VERSION: Final = 1
 
@@ -48,24 +55,18 @@ _TRANSPOSITIONS: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 SWAPS_SIDES: Final = frozenset({5, 6, 7, 8})
-_SRGB: Final = ImageCms.createProfile("sRGB")
+# Files of so few bytes are decoded without looking at the clock.
+_QUICK: Final = 65_536
+_JPEG: Final = frozenset({"JPEG", "MPO"})  # MPO is a JPEG with more pictures behind it
+_END: Final = b"\xff\xd9"  # of a JPEG
+_NOISE: Final = bytes(range(1, 128)) * 2
 
 # `Limits` decides what is too large, with a code of its own; Pillow's global guard only warns.
 Image.MAX_IMAGE_PIXELS = None
 
 
-class ImageError(ValueError):
-    """An image that cannot be turned into pixels.
-
-    Attributes:
-        code: `EMPTY`, `UNREADABLE`, `TOO_LARGE` or `UNSUPPORTED`.
-        text: One sentence for people.
-    """
-
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(f"{code}: {text}")
-        self.code = code
-        self.text = text
+# For callers that share no budget of their own.
+_OWN_MEMORY: Final = MemoryBudget()
 
 
 def load_pixels(
@@ -74,6 +75,7 @@ def load_pixels(
     image_size: tuple[int, int],
     interpolation: str = BILINEAR,
     limits: Limits = LIMITS,
+    budget: Budget = _OWN_MEMORY,
 ) -> npt.NDArray[np.uint8]:
     """Decodes one image file for a tower.
 
@@ -83,6 +85,7 @@ def load_pixels(
         interpolation: `bilinear` (antialiased; JPEGs are decoded at a reduced DCT scale) or
             `nearest` (of the full picture, as Keras' `load_img` does).
         limits: Larger files and pictures are refused.
+        budget: Memory that is shared with other threads.
 
     Returns:
         Pixels, uint8 [height, width, 3], sRGB.
@@ -90,15 +93,46 @@ def load_pixels(
     Raises:
         ImageError: The file is empty, unreadable, too large or of a kind that is not served.
     """
-    image = open_image(data, limits)
+    header = read_header(data, limits)
+    reduced = interpolation == BILINEAR
+    needed = header.memory(header.width, header.height, reduced=reduced)
+    with budget.hold(needed) if header.width else nullcontext():
+        image = _open(header, limits)
+        try:
+            # The few kinds whose size only the decoder finds are cheap to open.
+            needed = header.memory(*image.size, reduced=reduced)
+            with nullcontext() if header.width else budget.hold(needed):
+                return _decoded(image, header, image_size, interpolation)
+        except ImageError:
+            raise
+        except MemoryError as error:
+            raise ImageError("TOO_LARGE", "not enough memory to decode it") from error
+        except Exception as error:  # decoders raise whatever the damage leads them to
+            raise ImageError("UNREADABLE", f"damaged {image.format}: {error}") from error
+
+
+def _decoded(
+    image: Image.Image, header: Header, image_size: tuple[int, int], interpolation: str
+) -> npt.NDArray[np.uint8]:
+    """The pixels of an opened file; those of a JPEG without its end where that is all it lacks."""
     try:
         return to_pixels(image, image_size=image_size, interpolation=interpolation)
-    except ImageError:
-        raise
-    except MemoryError as error:
-        raise ImageError("TOO_LARGE", "not enough memory to decode it") from error
-    except Exception as error:  # decoders raise whatever the damage leads them to
-        raise ImageError("UNREADABLE", f"damaged {image.format}: {error}") from error
+    except OSError:
+        if header.kind != "JPEG":
+            raise
+        # Behind the last row nothing is decoded any more: what is put there changes a picture only
+        # where rows are missing.
+        whole, longer = (
+            to_pixels(
+                Image.open(io.BytesIO(header.data + more + _END), formats=("JPEG",)),
+                image_size=image_size,
+                interpolation=interpolation,
+            )
+            for more in (b"", _NOISE)
+        )
+        if not np.array_equal(whole, longer):
+            raise
+        return whole
 
 
 def open_image(data: bytes, limits: Limits = LIMITS) -> Image.Image:
@@ -114,19 +148,7 @@ def open_image(data: bytes, limits: Limits = LIMITS) -> Image.Image:
     Raises:
         ImageError: As `load_pixels`, as far as the header tells.
     """
-    if not data:
-        raise ImageError("EMPTY", "the file has no bytes")
-    if len(data) > limits.max_bytes:
-        raise ImageError(
-            "TOO_LARGE", f"{len(data)} bytes, more than the limit of {limits.max_bytes}"
-        )
-    image = _open(data)
-    if image.width * image.height > limits.max_pixels:
-        raise ImageError(
-            "TOO_LARGE",
-            f"{image.width}x{image.height} pixels, more than the limit of {limits.max_pixels}",
-        )
-    return image
+    return _open(read_header(data, limits), limits)
 
 
 def to_pixels(
@@ -151,36 +173,84 @@ def to_pixels(
             f"interpolation is {interpolation!r}, not one of {', '.join(INTERPOLATIONS)}"
         )
     height, width = image_size
-    # Resized as it lies in the file and turned afterwards: 224x224 pixels to turn, not millions.
-    size = (height, width) if orientation(image) in SWAPS_SIDES else (width, height)
-    if interpolation == BILINEAR:
+    if interpolation == BILINEAR and image.format in _JPEG:
+        # Asked of a JPEG only: to know the orientation of a PNG, Pillow decodes it.
+        turned = orientation(image) in SWAPS_SIDES
+        size = (height, width) if turned else (width, height)
         image.draft(None, (DCT_MARGIN * size[0], DCT_MARGIN * size[1]))
-    image.load()
+    # Resized as it lies in the file and turned afterwards: 224x224 pixels to turn, not millions.
+    picture = depth.load(image)
     turn = orientation(image)  # 1 now where Pillow turns by itself, which it does for TIFF
     size = (height, width) if turn in SWAPS_SIDES else (width, height)
-    profile = image.info.get("icc_profile")
-    resized = _resizable(image).resize(size, _FILTERS[interpolation])
+    colours = colour.stated_by(image, picture.mode)
+    resized = colours.before_resize(picture).resize(size, _FILTERS[interpolation])
     if turn in _TRANSPOSITIONS:
         resized = resized.transpose(_TRANSPOSITIONS[turn])
-    if resized.mode == "RGBA":
-        white = Image.new("RGBA", resized.size, "white")
-        resized = Image.alpha_composite(white, resized).convert("RGB")
-    return np.asarray(to_srgb(resized, profile))
+    return np.asarray(colours.after_resize(_on_white(resized)))
 
 
-def _open(data: bytes) -> Image.Image:
-    """Reads an image file's header."""
+def _on_white(image: Image.Image) -> Image.Image:
+    """The picture without its alpha, of mode L, RGB or CMYK."""
+    if image.mode not in ("LA", "RGBA"):
+        return image
+    layer = image.convert("RGBA")
+    white = Image.new("RGBA", layer.size, "white")
+    return Image.alpha_composite(white, layer).convert(image.mode[:-1])
+
+
+def _open(header: Header, limits: Limits) -> Image.Image:
+    """Has the decoder read a file's header."""
+    # What small files and a JPEG's only scan can cost is bounded by their bytes.
+    quick = header.reducible or len(header.data) <= _QUICK
+    file = io.BytesIO(header.data) if quick else _Timed(header.data, limits.max_seconds)
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
-    except UnidentifiedImageError:
-        pass
+        image = Image.open(file, formats=FORMATS)
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise _refusal(header) from error
+    except MemoryError as error:
+        raise ImageError("TOO_LARGE", "not enough memory to open it") from error
     except Exception as error:
         raise ImageError("UNREADABLE", f"damaged header: {error}") from error
-    try:
-        kind = Image.open(io.BytesIO(data)).format
-    except Exception as error:
-        raise ImageError("UNREADABLE", "not an image, or cut off in its header") from error
-    raise ImageError("UNSUPPORTED", f"{kind} files are not served; convert to JPEG or PNG")
+    check_pixels(*image.size, limits)
+    if is_bomb(image.info.get("exif") or b""):
+        raise ImageError("TOO_LARGE", "its tags point at many times the bytes that it has")
+    depth.check_depth(image)
+    if header.cicp is not None:
+        image.info["cicp"] = header.cicp
+    return image
+
+
+def _refusal(header: Header) -> ImageError:
+    """The error of a file that no decoder takes."""
+    if header.kind == "TIFF" and depth.has_unknown_samples(header.data):
+        return ImageError(
+            "UNSUPPORTED", "a TIFF whose kind of samples is not served; convert to 8-bit RGB"
+        )
+    kind = header.kind or known_kind(header.data)
+    if kind and kind not in FORMATS:
+        return unsupported(kind)
+    return ImageError("UNREADABLE", "not an image, or cut off in its header")
+
+
+class _Timed(io.BytesIO):
+    """A file that can no longer be read after a time, so that decoding it ends."""
+
+    def __init__(self, data: bytes, seconds: float) -> None:
+        super().__init__(data)
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if time.monotonic() > self._end:
+            raise too_slow(self._seconds)
+        return super().read(size)
+
+
+def too_slow(seconds: float) -> ImageError:
+    """The error of a file that takes longer to decode than it may."""
+    return ImageError("TOO_LARGE", f"decoding takes more than {seconds:g} seconds")
 
 
 def orientation(image: Image.Image) -> int:
@@ -189,42 +259,3 @@ def orientation(image: Image.Image) -> int:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:  # a picture with broken EXIF is still a picture
         return 1
-
-
-def _resizable(image: Image.Image) -> Image.Image:
-    """The picture in a mode that can be resized without harm: L, RGB, RGBA or CMYK."""
-    mode = image.mode
-    if mode in ("P", "PA", "LA", "La", "RGBa") or "transparency" in image.info:
-        return image.convert("RGBA")
-    if mode in ("L", "RGB", "RGBA", "CMYK"):
-        return image
-    if mode.startswith("I"):  # 16 bits a sample, whatever the integer that Pillow keeps them in
-        samples = np.asarray(image).astype(np.float32) / 257.0
-        return Image.fromarray(np.clip(np.rint(samples), 0, 255).astype(np.uint8))
-    if mode in ("1", "RGBX", "YCbCr", "LAB", "HSV"):
-        return image.convert("RGB")
-    raise ImageError("UNSUPPORTED", f"colour mode {mode} is not served; convert to 8-bit RGB")
-
-
-def foreign_profile(profile: bytes | None) -> ImageCms.ImageCmsProfile | None:
-    """An embedded colour profile, where it can be read and is not sRGB."""
-    if not profile:
-        return None
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    except (ImageCms.PyCMSError, OSError):
-        return None  # viewers show a picture with a damaged profile as sRGB; so does the score
-    return None if "srgb" in (source.profile.profile_description or "").lower() else source
-
-
-def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Converts to sRGB by the embedded profile, where there is a usable one."""
-    source = foreign_profile(profile)
-    if source is not None:
-        try:
-            converted = ImageCms.profileToProfile(image, source, _SRGB, outputMode="RGB")
-            if converted is not None:
-                return converted
-        except (ImageCms.PyCMSError, OSError):
-            pass  # a profile of another kind of picture, such as CMYK's in an RGB file
-    return image if image.mode == "RGB" else image.convert("RGB")

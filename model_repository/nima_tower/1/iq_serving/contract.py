@@ -96,15 +96,17 @@ def weights_folder() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on an image file, checked before it costs memory.
+    """Bounds on an image file, checked before it costs memory, and on the time that it takes.
 
     Attributes:
         max_bytes: Largest file, in bytes.
         max_pixels: Largest width times height, before any reduction.
+        max_seconds: Longest time of decoding one file.
     """
 
     max_bytes: int = 64 * 2**20
     max_pixels: int = 200_000_000
+    max_seconds: float = 20.0
 
 
 LIMITS: Final = Limits()

@@ -40,13 +40,7 @@ class TritonPythonModel(on_host.TritonPythonModel):
             parameters["device"]["string_value"],
             int(args.get("model_instance_device_id") or 0),
         )
-        self._decoder = GpuDecoder(
-            device,
-            image_size=self._image_size,
-            interpolation=self._interpolation,
-            limits=self._limits,
-            pool=self._pool,
-        )
+        self._decoder = GpuDecoder(device, self._host)
         self._logged = 0
 
     def execute(self, requests: list[Any]) -> list[Any]:

@@ -7,7 +7,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,7 @@ from iq_serving.contract import (
     PLAN_FILE,
     Tower,
 )
+from iq_serving.decoding import HostDecoder
 from iq_serving.gpu_pixels import Device, GpuDecoder
 from iq_serving.preprocessing import load_pixels
 from iq_tools.errors import InputError, MissingToolError
@@ -110,14 +111,15 @@ def measure_decoding(
         load_pixels, image_size=tower.image_size, interpolation=tower.interpolation
     )
     threads = len(os.sched_getaffinity(0))
-    with ThreadPoolExecutor(threads) as pool:
-        decoder = GpuDecoder(
-            device,
-            image_size=tower.image_size,
-            interpolation=tower.interpolation,
-            limits=LIMITS,
-            pool=pool,
-        )
+    host = HostDecoder(
+        image_size=tower.image_size,
+        interpolation=tower.interpolation,
+        limits=LIMITS,
+        threads=threads,
+    )
+    with closing(host):
+        pool = host.pool
+        decoder = GpuDecoder(device, host)
         decoded = [
             decoder.decode(files[start : start + batch]) for start in range(0, len(files), batch)
         ]

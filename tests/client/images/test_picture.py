@@ -1,0 +1,123 @@
+"""Pictures of every mode as people see them, for the gallery and for grouping."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+from tests.serving.files import (
+    chunk,
+    dcf_exif,
+    encoded,
+    muted,
+    photo,
+    png,
+    profile,
+    tiff,
+    with_chunks,
+)
+
+from iq_client.groups import fingerprint
+from iq_client.images.encode import encode_image, shrink
+from iq_client.images.picture import shown
+from iq_serving.preprocessing import load_pixels
+
+WIDTH, HEIGHT = 96, 64
+
+
+def opened(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data))
+
+
+def grey(seed: int) -> np.ndarray[Any, Any]:
+    return np.asarray(photo(WIDTH, HEIGHT, seed).convert("L"), np.int64)
+
+
+def sixteen(seed: int) -> bytes:
+    return png(grey(seed) * 257, 16, 0)
+
+
+def transparent(seed: int) -> bytes:
+    return png(grey(seed) * 257, 16, 0, chunk(b"tRNS", b"\x12\x34"))
+
+
+def white_is_zero(seed: int) -> bytes:
+    strip = (65_535 - grey(seed) * 257).astype("<u2").tobytes()
+    return tiff(strip, (WIDTH, HEIGHT), bits=16, photometric=0)
+
+
+def greymap(seed: int) -> bytes:
+    header = b"P5\n%d %d\n65535\n" % (WIDTH, HEIGHT)
+    return header + (grey(seed) * 257).astype(">u2").tobytes()
+
+
+def floats(seed: int) -> bytes:
+    return encoded(Image.fromarray(grey(seed).astype(np.float32)), "TIFF")
+
+
+KINDS = [sixteen, transparent, white_is_zero, greymap, floats]
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_unusual_modes_are_shown_as_they_look(make: Any) -> None:
+    found = np.asarray(shown(opened(make(1)), WIDTH).convert("L"), np.int64)
+    assert np.ptp(grey(1)) > 100
+    assert np.abs(found - grey(1)).max() <= (40 if make is floats else 1)
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_different_pictures_of_unusual_modes_are_in_different_groups(make: Any) -> None:
+    one, same, other = (fingerprint(make(seed)).hash for seed in (1, 1, 2))
+    assert one is not None and other is not None
+    assert one == same
+    assert (one ^ other).bit_count() > 8
+    plain = fingerprint(encoded(Image.fromarray(grey(1).astype(np.uint8)))).hash
+    assert plain is not None
+    assert (one ^ plain).bit_count() <= 4
+
+
+def test_colours_are_shown_by_what_a_profile_does() -> None:
+    linear = profile("sRGB", curve=1.0)
+    found = np.asarray(shown(opened(encoded(muted(), icc_profile=linear)), 330), np.int64)
+    expected = ImageCms.profileToProfile(
+        muted(), io.BytesIO(linear), ImageCms.createProfile("sRGB"), outputMode="RGB"
+    )
+    assert np.abs(np.asarray(muted(), np.int64) - found).mean() > 10
+    np.testing.assert_array_equal(found, np.asarray(expected))
+
+
+def scored(data: bytes) -> np.ndarray[Any, Any]:
+    return load_pixels(data, image_size=(HEIGHT, WIDTH)).astype(np.int64)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        sixteen(1),
+        transparent(1),
+        white_is_zero(1),
+        greymap(1),
+        with_chunks(encoded(muted()), chunk(b"gAMA", (100_000).to_bytes(4, "big"))),
+        with_chunks(encoded(muted()), chunk(b"tRNS", bytes(6))),
+        encoded(muted(), icc_profile=profile("sRGB", curve=1.0)),
+        encoded(muted(), "JPEG", exif=dcf_exif(b"R03")),
+    ],
+    ids=["16", "16 transparent", "white is zero", "PGM", "gamma", "transparent", "ICC", "R03"],
+)
+@pytest.mark.parametrize("encoding", ["webp", "png", "tiff"])
+def test_a_pil_image_is_scored_as_its_file(data: bytes, encoding: Any) -> None:
+    found = scored(encode_image(opened(data), encoding))
+    # A file may be decoded at a reduced scale, which a PIL image no longer can.
+    assert np.abs(found - scored(data)).max() <= 4
+
+
+def test_a_smaller_copy_keeps_the_colours() -> None:
+    data = encoded(muted().resize((990, 660)), "JPEG", quality=95, exif=dcf_exif(b"R03"))
+    plain = encoded(muted().resize((990, 660)), "JPEG", quality=95)
+    small = shrink(data, 500)
+    assert len(small) < len(data)
+    assert np.abs(scored(small) - scored(data)).mean() < 1
+    assert np.abs(scored(data) - scored(plain)).mean() > 1.5
