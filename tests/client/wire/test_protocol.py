@@ -17,8 +17,7 @@ from iq_client.wire.protocol import (
     check_contract,
     decode_response,
     encode_request,
-    tower_identity,
-    tower_step,
+    tower_identities,
 )
 
 
@@ -166,24 +165,15 @@ def test_an_error_of_a_code_that_is_not_in_the_contract() -> None:
     assert "HAUNTED: the photo stares back" in score.error.message
 
 
-def test_the_tower_of_an_ensemble_is_that_of_its_highest_version() -> None:
+def test_every_version_of_an_ensemble_has_its_tower() -> None:
     config = model_config_pb2.ModelConfig(name="nima")
+    assert tower_identities(config) == {}
+    config.parameters["tower"].string_value = "nima_tower"
     for number in (2, 10):
         text = description(f"tower {number}")
         config.parameters[f"tower.{number}"].string_value = text
-    names = [
-        (found.name if found else None)
-        for found in (
-            tower_identity(config, versions) for versions in (["2"], ["2", "10"], ["3"], [])
-        )
-    ]
-    assert names == ["tower 2", "tower 10", None, None]
-
-
-def test_the_step_that_scores_is_the_one_with_the_mean() -> None:
-    config = model_config_pb2.ModelConfig(name="nima")
-    assert tower_step(config) is None
-    for name, output in (("preprocess", "PIXELS"), ("tower", "MEAN"), ("more", "OTHER")):
-        step = config.ensemble_scheduling.step.add(model_name=name)
-        step.output_map["OUT"] = output
-    assert tower_step(config) == "tower"
+    found = tower_identities(config)
+    assert {version: tower.name for version, tower in found.items()} == {
+        "2": "tower 2",
+        "10": "tower 10",
+    }

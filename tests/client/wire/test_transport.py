@@ -375,6 +375,21 @@ def test_a_server_that_was_away_is_asked_again_for_its_tower(faulty: FaultyServe
     assert [str(score.tower).partition("@")[0] for score in scores] == ["before", "after", "after"]
 
 
+def test_a_tower_that_is_swapped_between_two_answers_is_named(faulty: FaultyServer) -> None:
+    faulty.tower = description("before")
+
+    def fault(number: int, request: Any, context: Any) -> None:
+        if number == 1:
+            faulty.version, faulty.tower = "2", description("after")
+
+    faulty.fault = fault
+    with Client(faulty.url, batch_size=1, in_flight=1) as client:
+        scores = client.score_images(IMAGES[:3])
+        info = client.server_info()
+    assert [str(score.tower).partition("@")[0] for score in scores] == ["before", "after", "after"]
+    assert info.tower is not None and info.tower.name == "after"
+
+
 def test_a_description_that_is_none_is_a_broken_contract(faulty: FaultyServer) -> None:
     faulty.tower = "{}"
     with Client(faulty.url) as client, pytest.raises(ContractError, match="iq-tools repository"):

@@ -31,10 +31,9 @@ class Replica:
         self.infer: grpc.UnaryUnaryMultiCallable = channel.unary_unary(
             INFER_METHOD, response_deserializer=service_pb2.ModelInferResponse.FromString
         )
-        # The network behind it, once the server was asked; another one may come back after a
-        # failure, so it is asked again then.
-        self.tower: TowerIdentity | None = None
-        self.identified = False
+        # The networks behind it by version, None for one that is not named; empty until the server
+        # was asked. Another one may come back after a failure, so it is asked again then.
+        self.towers: dict[str, TowerIdentity | None] = {}
         self.failures = 0
         self.ejected_until = 0.0
 
@@ -92,7 +91,7 @@ class Replicas:
             delay = min(EJECTION_SECONDS * 2**replica.failures, MAX_EJECTION_SECONDS)
             replica.failures = min(replica.failures + 1, 10)
             replica.ejected_until = self._clock() + delay
-            replica.tower, replica.identified = None, False
+            replica.towers = {}
 
     def answered(self, replica: Replica) -> None:
         """Takes a replica back in turn."""

@@ -29,8 +29,7 @@ from iq_client.wire.protocol import (
     check_contract,
     decode_response,
     encode_request,
-    tower_identity,
-    tower_step,
+    tower_identities,
 )
 from iq_client.wire.replicas import Replica, Replicas
 from iq_client.wire.retry import Fault, RetryPolicy, Tries, fault_of
@@ -217,11 +216,8 @@ class GrpcTransport:
         self._limit.acquire()
         scored, overloaded = 0, False
         try:
-            if not replica.identified:
-                # Where this fails the request will as well, and says why.
-                with contextlib.suppress(IQClientError):
-                    self._describe_model(replica, call.remaining(CONTROL_SECONDS))
-            tower = replica.tower
+            if not replica.towers:
+                self._ask_for_towers(replica, call)
             response: service_pb2.ModelInferResponse = call.wait_for(
                 replica.infer.future(
                     request,
@@ -231,7 +227,11 @@ class GrpcTransport:
                 )
             )
             scored = images
-            return tower, response
+            version = response.model_version
+            if version not in replica.towers:  # it was swapped since
+                self._ask_for_towers(replica, call)
+                replica.towers.setdefault(version, None)
+            return replica.towers.get(version), response
         except (grpc.RpcError, grpc.FutureCancelledError) as error:
             failure = request_failed(error)
             # Where the call's own time is up, the server is not to blame.
@@ -239,6 +239,11 @@ class GrpcTransport:
             raise failure from error
         finally:
             self._limit.release(scored, overloaded=overloaded)
+
+    def _ask_for_towers(self, replica: Replica, call: Call) -> None:
+        # Where this fails the request will as well, and says why, or it has its scores already.
+        with contextlib.suppress(IQClientError):
+            self._describe_model(replica, call.remaining(CONTROL_SECONDS))
 
     def check(self, timeout: float | None) -> int:
         """Asks every replica for the model and holds it against the contract.
@@ -295,7 +300,7 @@ class GrpcTransport:
             model_versions=tuple(model.versions),
             model_platform=model.platform or config.backend,
             max_batch_size=config.max_batch_size,
-            tower=replica.tower,
+            tower=replica.towers.get(self._version or max(model.versions, key=int, default="")),
         )
 
     @property
@@ -338,13 +343,10 @@ class GrpcTransport:
             service_pb2.ModelConfigRequest(name=self._model, version=self._version),
             timeout,
         )
-        step = tower_step(answer.config)
-        versions = metadata.versions
-        if step is not None:
-            request = service_pb2.ModelMetadataRequest(name=step)
-            versions = self._ask(replica, "ModelMetadata", request, timeout).versions
-        replica.tower = tower_identity(answer.config, versions)
-        replica.identified = True
+        replica.towers = {
+            **dict.fromkeys(metadata.versions),
+            **tower_identities(answer.config),
+        }
         return metadata, answer.config
 
     def _ask(self, replica: Replica, method: str, request: Any, timeout: float | None) -> Any:
