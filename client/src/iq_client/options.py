@@ -6,7 +6,7 @@ import functools
 import os
 import types
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from iq_client.engine import Engine
 from iq_client.images.encode import ArrayEncoding, shrink
@@ -97,6 +97,8 @@ class BaseClient:
             OSError: A file of `tls` cannot be read.
             ValueError: A number is out of its range, no URL is given, or a transport as well.
         """
+        # First of all, while there is nothing else: what `with_options` starts from.
+        self._options = {name: value for name, value in locals().items() if name != "self"}
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: give 1 or more")
         if not 1 <= max_request_bytes <= MAX_MESSAGE_BYTES:
@@ -140,6 +142,22 @@ class BaseClient:
             prepare=functools.partial(shrink, long_side=shrink_to) if shrink_to else None,
             start_trace=start_trace,
         )
+
+    def with_options(self, **changes: Any) -> Self:
+        """A client of its own with these options changed and all others as they are here.
+
+        Args:
+            changes: Options of the class, such as `deadline=5` or `model="aesthetic"`.
+
+        Returns:
+            The other client, which is to be closed as well. A `transport` that was given is shared,
+            and closed with the first of them.
+
+        Raises:
+            TypeError: There is no such option.
+            ValueError: As when a client is made.
+        """
+        return type(self)(**{**self._options, **changes})
 
     @property
     def urls(self) -> list[str]:
