@@ -133,7 +133,6 @@ class BaseClient:
                 compression=compression,
                 keepalive=keepalive,
             )
-        self._transport = transport
         self._engine = Engine(
             transport,
             limit=limit,
