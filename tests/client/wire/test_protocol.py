@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterable
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,11 +72,22 @@ def response_with(
     return response
 
 
-fp32 = st.floats(0, 10, width=32)
+def as_fp32(values: Iterable[float]) -> tuple[float, ...]:
+    """Numbers as a tensor has them."""
+    return tuple(np.asarray(list(values), np.float32).tolist())
+
+
+votes = st.lists(st.integers(0, 1000), min_size=10, max_size=10).filter(any)
 
 
 served = st.one_of(
-    st.builds(Score, st.just("a"), fp32, fp32, st.lists(fp32, min_size=10, max_size=10).map(tuple)),
+    st.builds(
+        Score,
+        st.just("a"),
+        st.floats(1, 10, width=32),
+        st.floats(0, 4.5, width=32),
+        votes.map(lambda counts: as_fp32(count / sum(counts) for count in counts)),
+    ),
     st.builds(
         lambda code, text: Score.failed("a", ImageError(code, text)),
         st.sampled_from(["EMPTY", "UNREADABLE"]),
@@ -177,3 +190,23 @@ def test_every_version_of_an_ensemble_has_its_tower() -> None:
         "2": "tower 2",
         "10": "tower 10",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("MEAN", [0.5]),
+        ("MEAN", [10.5]),
+        ("STD", [-1.0]),
+        ("STD", [5.0]),
+        ("DISTRIBUTION", [0.2] * 10),
+        ("DISTRIBUTION", [0.0] * 10),
+        ("DISTRIBUTION", [1.5, -0.5, *[0.0] * 8]),
+    ],
+)
+def test_a_score_that_cannot_be_is_refused(name: str, values: list[float]) -> None:
+    response = response_with([GOOD])
+    index = [output.name for output in response.outputs].index(name)
+    response.raw_output_contents[index] = struct.pack(f"<{len(values)}f", *values)
+    with pytest.raises(RequestFailed, match="a score that cannot be"):
+        decode_response(response, ["a"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
@@ -415,3 +417,35 @@ def test_a_model_that_is_missing_is_named(stub_server: LocalServer) -> None:
         pytest.raises(NotReadyError, match="`aesthetic`"),
     ):
         client.score_images(b"x")
+
+
+def test_an_error_names_its_request_as_the_server_knows_it(faulty: FaultyServer) -> None:
+    faulty.fault = abort(grpc.StatusCode.INVALID_ARGUMENT)
+    with Client(faulty.url) as client:
+        (score,) = client.score_images(b"x")
+    (request,) = faulty.requests
+    assert score.error is not None
+    assert score.error.message == f"injected (request {request.id})"
+
+
+def test_retries_are_logged_without_the_names_of_photos(
+    faulty: FaultyServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    photo = tmp_path / "private.jpg"
+    photo.write_bytes(b"x")
+
+    def fault(number: int, request: Any, context: Any) -> None:
+        if number == 0:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "injected")
+
+    faulty.fault = fault
+    with (
+        caplog.at_level(logging.INFO, logger="iq_client"),
+        Client(faulty.url, retry=QUICK) as client,
+    ):
+        assert client.score_images(photo)[0].ok
+    levels = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert ("WARNING", f"{faulty.url} does not answer: left out for 0.5 s") in levels
+    name = faulty.requests[0].id
+    assert ("INFO", f"request {name}: UNAVAILABLE from {faulty.url}, trying again") in levels
+    assert "private" not in caplog.text

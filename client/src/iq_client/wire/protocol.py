@@ -35,6 +35,9 @@ OUTPUTS: Final = {
 
 Metadata: TypeAlias = tuple[tuple[str, str], ...]  # headers of a request
 
+# Of the sum of a distribution and of the range of its moments: half precision is less exact.
+_TOLERANCE: Final = 0.01
+
 _LENGTH: Final = struct.Struct("<I")
 
 # Field 7, `raw_input_contents`, with a length in front: (7 << 3) | 2.
@@ -89,7 +92,8 @@ def decode_response(
 
     Raises:
         RequestFailed: `BAD_RESPONSE`: a tensor is missing or has another datatype, shape or size
-            than the contract says, or an image has neither a score nor an error.
+            than the contract says, an image has neither a score nor an error, or its score
+            cannot be: a distribution that does not sum to 1, a mean outside of 1…10.
     """
     count = len(sources)
     raw = _raw_outputs(response, count)
@@ -107,6 +111,11 @@ def decode_response(
         distribution = distributions[votes * i : votes * (i + 1)]
         if not all(map(math.isfinite, (means[i], stds[i], *distribution))):
             raise _bad_response(f"{source} came back with neither a score nor an error")
+        if not _can_be(means[i], stds[i], distribution):
+            raise _bad_response(
+                f"{source} came back with a score that cannot be: mean {means[i]:g}, standard "
+                f"deviation {stds[i]:g}, shares that sum to {sum(distribution):g}"
+            )
         scores.append(
             Score(
                 source,
@@ -118,6 +127,17 @@ def decode_response(
             )
         )
     return scores
+
+
+def _can_be(mean: float, std: float, distribution: Sequence[float]) -> bool:
+    """True where numbers may be the moments and the shares of votes."""
+    lowest, highest = VOTES[0], VOTES[-1]
+    return (
+        lowest - _TOLERANCE <= mean <= highest + _TOLERANCE
+        and -_TOLERANCE <= std <= (highest - lowest) / 2 + _TOLERANCE
+        and min(distribution) >= -_TOLERANCE
+        and abs(sum(distribution) - 1) <= _TOLERANCE
+    )
 
 
 def tower_identities(config: model_config_pb2.ModelConfig) -> dict[str, TowerIdentity]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,8 @@ from iq_client.wire.protocol import INFER_METHOD
 
 if TYPE_CHECKING:
     import grpc
+
+_LOG: Final = logging.getLogger(__name__)
 
 # A replica that failed is left out for this long, doubled with every further failure.
 EJECTION_SECONDS: Final = 0.5
@@ -92,6 +95,7 @@ class Replicas:
             replica.failures = min(replica.failures + 1, 10)
             replica.ejected_until = self._clock() + delay
             replica.towers = {}
+        _LOG.warning("%s does not answer: left out for %.1f s", replica.url, delay)
 
     def answered(self, replica: Replica) -> None:
         """Takes a replica back in turn."""
