@@ -33,6 +33,7 @@ class FaultyServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: igno
         ready_after: Count of such questions that are answered with no.
         shape: The distribution's, as the model's description says it.
         headers: Those of the last request of any kind.
+        version: That of the model that answers.
         tower: The `tower.json` that its configuration holds, or None.
     """
 
@@ -43,6 +44,7 @@ class FaultyServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: igno
         self.ready_after = 0
         self.shape = [-1, 10]
         self.headers: dict[str, str] = {}
+        self.version = "1"
         self.tower: str | None = None
         self._lock = threading.Lock()
         self._server = grpc.server(
@@ -68,7 +70,7 @@ class FaultyServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: igno
         return service_pb2.ServerMetadataResponse(name="faulty", version="0")
 
     def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
-        metadata = service_pb2.ModelMetadataResponse(name="nima", versions=["1"])
+        metadata = service_pb2.ModelMetadataResponse(name="nima", versions=[self.version])
         metadata.inputs.add(name="IMAGE", datatype="BYTES", shape=[-1, 1])
         for name, datatype, shape in (
             ("DISTRIBUTION", "FP32", self.shape),
@@ -84,7 +86,7 @@ class FaultyServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: igno
         answer.config.max_batch_size = 64
         answer.config.name = request.name
         if self.tower is not None:
-            answer.config.parameters["tower.1"].string_value = self.tower
+            answer.config.parameters[f"tower.{self.version}"].string_value = self.tower
         return answer
 
     def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -93,7 +95,9 @@ class FaultyServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: igno
             self.requests.append(request)
         damage = self.fault(number, request, context)
         lengths = lengths_of(request)
-        response = service_pb2.ModelInferResponse(model_name="nima", id=request.id)
+        response = service_pb2.ModelInferResponse(
+            model_name="nima", model_version=self.version, id=request.id
+        )
         means = [faulty_mean(length) for length in lengths]
         for name, datatype, width, content in (
             ("DISTRIBUTION", "FP32", 10, struct.pack("<10f", *[0.1] * 10) * len(means)),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import Sequence
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 
 import pytest
 from tests.client.fakes import FakeTransport, HoldingTransport
+from tests.client.faulty import FaultyServer
 
-from iq_client import Call, Client, RequestFailed, Score, Source
+from iq_client import AsyncClient, Call, Client, ConnectError, RequestFailed, Score, Source
 from iq_client.engine import chunks
 
 
@@ -88,3 +93,75 @@ def test_a_model_without_batches_gets_images_one_by_one(size: int) -> None:
     with Client(transport=Unbatched()) as client:
         assert all(score.ok for score in client.score_images([b"1", b"2", b"3"]))
     assert sizes == [1, 1, 1]
+
+
+def test_a_client_that_was_closed_says_so(faulty: FaultyServer) -> None:
+    fresh, used = Client(faulty.url), Client(faulty.url)
+    assert used.score_images(b"x")[0].ok
+    for client in (fresh, used):
+        client.close()
+        client.close()
+        for call in (
+            lambda client=client: client.score_images(b"x"),
+            lambda client=client: list(client.iter_scores([])),
+            lambda client=client: client.compare(b"x", b"y"),
+            client.server_info,
+            client.wait_until_ready,
+        ):
+            with pytest.raises(ConnectError, match="was closed: make another one"):
+                call()
+
+
+async def _closed(url: str) -> None:
+    client = AsyncClient(url)
+    await client.close()
+    with pytest.raises(ConnectError, match="was closed: make another one"):
+        await client.score_images(b"x")
+    with pytest.raises(ConnectError, match="was closed: make another one"):
+        await client.server_info()
+
+
+def test_an_asynchronous_client_that_was_closed_says_so(faulty: FaultyServer) -> None:
+    asyncio.run(_closed(faulty.url))
+
+
+def test_a_client_that_is_closed_in_the_middle_of_a_call_ends_it() -> None:
+    transport = FakeTransport()
+    client = Client(transport=transport, batch_size=1, in_flight=1)
+
+    def photos() -> Iterator[bytes]:
+        yield b"1"
+        client.close()
+        yield b"2"
+
+    with pytest.raises((ConnectError, CancelledError)):
+        client.score_images(photos())
+
+
+FORKING = """
+import os, sys
+from iq_client import Client, ConnectError
+
+used, fresh = Client(sys.argv[1]), Client(sys.argv[1])
+assert used.score_images(b"x")[0].ok
+child = os.fork()
+if not child:
+    for client in (used, fresh):
+        for call in (lambda: client.score_images(b"x"), client.server_info):
+            try:
+                call()
+            except ConnectError as error:
+                assert "before fork()" in str(error), error
+            else:
+                os._exit(1)
+        client.close()
+    with Client(sys.argv[1]) as own:
+        os._exit(0 if own.score_images(b"x")[0].ok else 2)
+status = os.waitpid(child, 0)[1]
+assert used.score_images(b"x")[0].ok
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_a_forked_client_says_so_at_once_and_a_new_one_works(faulty: FaultyServer) -> None:
+    subprocess.run([sys.executable, "-c", FORKING, faulty.url], check=True, timeout=300)

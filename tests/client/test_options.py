@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.client.fakes import FakeTransport
+from tests.client.faulty import FaultyServer
 
 from iq_client import AsyncClient, Client, LocalServer
 
@@ -54,3 +55,26 @@ def test_a_client_may_be_extended() -> None:
             super().__init__("somewhere:1")
 
     assert Mine().urls == ["somewhere:1"]
+
+
+def test_a_client_with_other_options_keeps_the_rest(faulty: FaultyServer) -> None:
+    headers = {"x-who": "me"}
+    with (
+        Client(faulty.url, headers=headers, batch_size=1) as client,
+        client.with_options(model="aesthetic") as other,
+    ):
+        assert all(score.ok for score in other.score_images([b"x", b"y"]))
+        assert faulty.headers["x-who"] == "me"
+        assert {request.model_name for request in faulty.requests} == {"aesthetic"}
+        assert len(faulty.requests) == 2
+        other.close()
+        assert client.score_images(b"x")[0].ok
+        assert faulty.requests[-1].model_name == "nima"
+
+
+def test_a_client_with_options_that_there_are_none_of_is_refused(faulty: FaultyServer) -> None:
+    with Client(faulty.url) as client:
+        with pytest.raises(TypeError, match="colour"):
+            client.with_options(colour="red")
+        with pytest.raises(ValueError, match="deadline"):
+            client.with_options(deadline=0)

@@ -123,40 +123,6 @@ def test_towers_of_other_pixels_serve_beside_each_other(
     assert score.percentile == pytest.approx((score.mean - 1) / 0.09, abs=1e-3)
 
 
-def test_a_swap_of_versions_is_known_to_the_client(
-    copy: Path, graph: Path, example_photos: list[Path], tmp_path: Path
-) -> None:
-    model = onnx.load(graph)
-    model.doc_string = "another sum"
-    onnx.save(model, tmp_path / "second.onnx")
-    arguments = ("--model-control-mode=explicit", "--load-model=*")
-    with (
-        LocalServer(copy, allow=("model-repository",), extra_arguments=arguments) as server,
-        triton.InferenceServerClient(server.url) as control,
-    ):
-
-        def version() -> str:
-            with Client(server.url) as client:
-                tower = client.server_info().tower
-                assert tower is not None
-                assert client.score_images(example_photos[:1])[0].tower == tower.label
-                return tower.version
-
-        assert version() == "0.1.0"
-        write_repository(
-            tmp_path / "second.onnx",
-            copy,
-            place=Place(version=2),
-            statement=Statement(version="0.2.0"),
-        )
-        for name in ("nima_preprocess", "nima_tower", "nima"):
-            control.load_model(name)
-        assert version() == "0.2.0"
-        shutil.rmtree(copy / "nima_tower" / "2")
-        control.load_model("nima_tower")
-        assert version() == "0.1.0"
-
-
 def test_a_hot_swap_to_other_pixels_is_refused_and_the_old_tower_goes_on(
     copy: Path, nearest_graph: Path, example_photos: list[Path], tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from iq_serving.contract import ContractError
-from iq_serving.identity import check_version, onnx_metadata, served_tower
+from iq_serving.identity import check_version, check_versions, onnx_metadata
 
 DESCRIPTION = {
     "tower": "tiny",
@@ -40,27 +40,27 @@ def _lay(folder: Path, number: int, **changes: object) -> dict[str, str]:
     return {f"tower.{number}": json.dumps(described)}
 
 
-def test_the_highest_version_is_the_one_that_is_served(tmp_path: Path) -> None:
+def test_the_newest_version_speaks_for_all(tmp_path: Path) -> None:
     parameters = {
         name: text
         for number in (2, 10)
         for name, text in _lay(tmp_path, number, version=f"0.{number}").items()
     }
-    assert served_tower(tmp_path, parameters).version == "0.10"
+    assert check_versions(tmp_path, parameters).version == "0.10"
     assert check_version(tmp_path / "2", parameters).version == "0.2"
 
 
 def test_versions_that_want_other_pixels_are_refused(tmp_path: Path) -> None:
     parameters = _lay(tmp_path, 1) | _lay(tmp_path, 2, interpolation="nearest")
     with pytest.raises(ContractError, match=r"24x32 bilinear .* 24x32 nearest .* --name NAME"):
-        served_tower(tmp_path, parameters)
+        check_versions(tmp_path, parameters)
 
 
 def test_a_version_that_was_laid_there_by_hand_is_refused(tmp_path: Path) -> None:
     parameters = _lay(tmp_path, 1)
     _lay(tmp_path, 2)
     with pytest.raises(ContractError, match=r"do not know: .* --model-version 2"):
-        served_tower(tmp_path, parameters)
+        check_versions(tmp_path, parameters)
 
 
 def test_a_graph_with_another_sum_is_refused(tmp_path: Path) -> None:
@@ -91,19 +91,19 @@ def test_a_version_with_a_file_missing_is_refused(missing: str, tmp_path: Path) 
     parameters = _lay(tmp_path, 1)
     (tmp_path / "1" / missing).unlink()
     with pytest.raises(ContractError, match=rf"{missing} cannot be read .* iq-tools repository"):
-        served_tower(tmp_path, parameters)
+        check_versions(tmp_path, parameters)
 
 
 def test_the_older_layout_is_refused(tmp_path: Path) -> None:
     parameters = _lay(tmp_path, 1)
     (tmp_path / "tower.json").write_text("{}")
     with pytest.raises(ContractError, match=r"older layout, .* iq-tools repository"):
-        served_tower(tmp_path, parameters)
+        check_versions(tmp_path, parameters)
 
 
 def test_a_tower_without_a_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="has no version of the tower"):
-        served_tower(tmp_path / "nowhere", {})
+        check_versions(tmp_path / "nowhere", {})
 
 
 def test_the_metadata_is_what_onnx_reads(model_repository: Path) -> None:

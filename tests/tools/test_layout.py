@@ -22,7 +22,9 @@ def test_an_ensemble_names_its_steps() -> None:
     assert place.model("nima") == "aesthetic"
 
 
-def test_the_highest_version_of_each_ensemble_is_served(onnx_file: Path, tmp_path: Path) -> None:
+def test_of_each_ensemble_the_version_written_last_is_served(
+    onnx_file: Path, tmp_path: Path
+) -> None:
     assert ensembles(tmp_path) == []
     assert served_place(tmp_path) == Place()
     model = onnx.load(onnx_file)
@@ -41,6 +43,16 @@ def test_the_highest_version_of_each_ensemble_is_served(onnx_file: Path, tmp_pat
     assert plan_path(repository, "aesthetic").parent == graph.parent
     with pytest.raises(InputError, match="other_tower"):
         graph_of(repository, "other")
+    write_repository(onnx_file, repository, place=Place("aesthetic", 2))
+    assert served_place(repository, "aesthetic") == Place("aesthetic", 2)
+
+
+def test_an_ensemble_that_names_no_version_is_refused(onnx_file: Path, tmp_path: Path) -> None:
+    write_repository(onnx_file, tmp_path)
+    config = tmp_path / "nima" / "config.pbtxt"
+    config.write_text(config.read_text().replace("specific { versions: [ 1 ] }", "all { }"))
+    with pytest.raises(InputError, match=r"which version .* iq-tools repository"):
+        served_place(tmp_path)
 
 
 def test_every_ensemble_gets_its_plan(onnx_file: Path, tmp_path: Path) -> None:

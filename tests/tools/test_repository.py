@@ -17,7 +17,7 @@ from tritonclient.grpc import model_config_pb2
 
 import iq_serving
 from iq_serving.contract import ContractError, Tower
-from iq_serving.identity import served_tower
+from iq_serving.identity import check_versions
 from iq_tools.cli import cli
 from iq_tools.errors import GraphError, InputError
 from iq_tools.repository import Statement, repository_files, write_repository
@@ -164,7 +164,7 @@ def test_a_server_refuses_what_an_interruption_leaves(
 ) -> None:
     output = tmp_path / "repository"
     last = len(write_repository(onnx_file, output)) - 1
-    served_tower(output / "nima_tower", _parameters(output, "nima_preprocess"))
+    check_versions(output / "nima_tower", _parameters(output, "nima_preprocess"))
     other = _another(onnx_file, tmp_path)
     replace = Path.replace
     replaced: list[Path] = []
@@ -179,7 +179,7 @@ def test_a_server_refuses_what_an_interruption_leaves(
     with pytest.raises(OSError, match="Input/output"):
         write_repository(other, output)
     with pytest.raises(ContractError, match="iq-tools repository"):
-        served_tower(output / "nima_tower", _parameters(output, "nima_preprocess"))
+        check_versions(output / "nima_tower", _parameters(output, "nima_preprocess"))
 
 
 def test_a_full_disk_leaves_the_former_repository(model_repository: Path, tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_a_repository_holds_versions_and_ensembles_beside_each_other(
     second = _another(onnx_file, tmp_path)
     arguments = ["--onnx", second, "--output", output, "--tower-version", "2"]
     assert _invoke(*arguments, "--model-version", 2).exit_code == 0
-    assert served_tower(output / "nima_tower", _parameters(output, "nima_tower")).version == "2"
+    assert check_versions(output / "nima_tower", _parameters(output, "nima_tower")).version == "2"
     folder = Path("nima_tower", "1")
     kept = {path: data for path, data in first.items() if path.is_relative_to(folder)}
     assert {path: (output / path).read_bytes() for path in kept} == kept

@@ -4,6 +4,8 @@ Public are the names exported here, `iq_client.errors`, `iq_client.groups` and `
 All other modules are the package's own and may change from one version to the next.
 """
 
+import logging
+
 from iq_client.aio import AsyncClient
 from iq_client.client import Client
 from iq_client.codes import ErrorCode
@@ -28,6 +30,9 @@ from iq_client.wire.call import Call
 from iq_client.wire.channel import TLS
 from iq_client.wire.retry import RetryPolicy
 from iq_client.wire.transport import Transport
+
+# Retries and replicas that are left out: for the application to show, or not.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "TLS",

@@ -90,11 +90,11 @@ class AsyncClient(BaseClient):
 
     async def server_info(self) -> ServerInfo:
         """`Client.server_info`, awaited."""
-        return await asyncio.to_thread(self._transport.server_info, CONTROL_SECONDS)
+        return await asyncio.to_thread(self._engine.transport.server_info, CONTROL_SECONDS)
 
     async def wait_until_ready(self, timeout: float = 60.0) -> None:
         """`Client.wait_until_ready`, awaited."""
-        await asyncio.to_thread(wait_until_ready, self._transport, timeout)
+        await asyncio.to_thread(wait_until_ready, self._engine.transport, timeout)
 
     async def close(self) -> None:
         """`Client.close`, awaited."""

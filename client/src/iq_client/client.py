@@ -23,7 +23,8 @@ class Client(BaseClient):
         for row in client.rank_images("photos/", top=10):
             print(row.rank, row.score.mean, row.score.source)
 
-    Every method that scores raises `ConnectError` where no server can be asked at its start, and
+    Every method that scores raises `ConnectError` where no server can be asked at its start, where
+    the client was closed, or where it was made before `fork()` and is used in the child process;
     `ContractError` where the server's model is of another version. Once it has begun, what goes
     wrong with an image or a request is the `error` of the scores that it concerns.
     """
@@ -132,7 +133,7 @@ class Client(BaseClient):
 
     def server_info(self) -> ServerInfo:
         """Description of the server and its model; raises `ConnectError`."""
-        return self._transport.server_info(CONTROL_SECONDS)
+        return self._engine.transport.server_info(CONTROL_SECONDS)
 
     def wait_until_ready(self, timeout: float = 60.0) -> None:
         """Waits until the server has its model loaded.
@@ -144,11 +145,12 @@ class Client(BaseClient):
             DeadlineExceeded: It was not ready in time.
             AccessDenied: A token or certificate is missing.
             ContractError: The model has other tensors than this client was written for.
+            ConnectError: The client was closed, or made before `fork()`.
         """
-        wait_until_ready(self._transport, timeout)
+        wait_until_ready(self._engine.transport, timeout)
 
     def close(self) -> None:
-        """Ends the connections; a client cannot be used afterwards."""
+        """Ends the connections; used afterwards, a client raises `ConnectError`."""
         self._engine.close()
 
     def __enter__(self) -> Self:

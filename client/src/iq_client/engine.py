@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from iq_client.errors import InputError, RequestFailed
+from iq_client.errors import ConnectError, InputError, RequestFailed
 from iq_client.images.source import Source
 from iq_client.results import ImageError, Score
 from iq_client.wire.call import Call
@@ -27,6 +28,7 @@ from iq_client.wire.transport import CONTROL_SECONDS, Transport
 if TYPE_CHECKING:
     from iq_client.wire.tracing import CallTrace
 
+_CLOSED: Final = "this client was closed: make another one"
 _READ_AHEAD: Final = 2  # chunks that are read while all requests are in flight
 
 
@@ -53,7 +55,7 @@ class Engine:
             prepare: Applied to the bytes of every image before they are sent.
             start_trace: Starts the span of a call; None for no spans.
         """
-        self.transport = transport
+        self._transport = transport
         self.batch_size = batch_size
         self._limit = limit
         self._prepare = prepare
@@ -63,6 +65,25 @@ class Engine:
         self._calls: set[Pending] = set()
         self._connecting = threading.Lock()
         self._connected = False
+        self._closed = False
+        self._process = os.getpid()
+
+    @property
+    def transport(self) -> Transport:
+        """The way to the scores.
+
+        Raises:
+            ConnectError: The client was closed, or made by the process that this one was forked
+                from: its threads and connections did not come along.
+        """
+        if self._closed:
+            raise ConnectError(_CLOSED)
+        if os.getpid() != self._process:
+            raise ConnectError(
+                "this client was made before fork(), and its threads and connections did not come "
+                "along: make another one in the child process"
+            )
+        return self._transport
 
     @property
     def window(self) -> int:
@@ -73,14 +94,15 @@ class Engine:
         """Makes sure, once, that batches can be scored, and of which size.
 
         Raises:
-            ConnectError: Nobody can be asked.
+            ConnectError: Nobody can be asked, or the client is of no use any more.
             ContractError: The model is not the one that this client was written for.
         """
+        transport = self.transport
         with self._connecting:
             if not self._connected:
                 # A model of Triton's without batches has the size 0.
                 self.batch_size = max(
-                    1, min(self.batch_size, self.transport.check(CONTROL_SECONDS))
+                    1, min(self.batch_size, transport.check(CONTROL_SECONDS))
                 )
                 self._connected = True
 
@@ -91,10 +113,13 @@ class Engine:
 
     def close(self) -> None:
         """Cancels what is under way, ends the workers and closes the connections."""
+        self._closed = True
+        if os.getpid() != self._process:
+            return  # they are another process's
         # After Ctrl-C a call may still be held by the traceback: nobody else ends it.
         self.cancel()
         self._pool.shutdown(wait=True, cancel_futures=True)
-        self.transport.close()
+        self._transport.close()
 
     @contextlib.contextmanager
     def call(self, deadline: float | None) -> Iterator[Pending]:
@@ -115,8 +140,17 @@ class Engine:
                 trace.end(pending.submitted)
 
     def submit(self, chunk: Sequence[Source], call: Call) -> Future[list[Score]]:
-        """Sets a worker on a chunk of a call; gives one score per source, in order."""
-        return self._pool.submit(self._score_chunk, chunk, call)
+        """Sets a worker on a chunk of a call; gives one score per source, in order.
+
+        Raises:
+            ConnectError: The client was closed.
+        """
+        try:
+            return self._pool.submit(self._score_chunk, chunk, call)
+        except RuntimeError:
+            if self._closed:  # by another thread, in the middle of a call
+                raise ConnectError(_CLOSED) from None
+            raise
 
     def _score_chunk(self, chunk: Sequence[Source], call: Call) -> list[Score]:
         scores: dict[int, Score] = {}
@@ -145,7 +179,7 @@ class Engine:
         self, images: Sequence[bytes], names: Sequence[str], call: Call
     ) -> Sequence[Score]:
         try:
-            return self.transport.score(images, names, call)
+            return self._transport.score(images, names, call)
         except RequestFailed as error:
             if error.divisible and len(images) > 1:
                 # One image may be what the request failed for: its neighbours are not to pay.

@@ -6,19 +6,21 @@ import functools
 import os
 import types
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from iq_client.engine import Engine
+from iq_client.errors import ConnectError
 from iq_client.images.encode import ArrayEncoding, shrink
 from iq_client.images.inputs import DEFAULT_URL_BYTES, InputOptions
 from iq_client.wire.channel import TLS, Compression
 from iq_client.wire.limit import InFlightLimit
 from iq_client.wire.protocol import MAX_MESSAGE_BYTES, MODEL_NAME
 from iq_client.wire.retry import RetryPolicy
-from iq_client.wire.transport import GrpcTransport, Transport
+from iq_client.wire.transport import GrpcTransport, Token, Transport
 
 URL_VARIABLE: Final = "IQ_URL"
 DEFAULT_URL: Final = "localhost:8001"
+_SERVERS_OF_A_NAME: Final = 4
 DEFAULT_BATCH_SIZE: Final = 32
 DEFAULT_REQUEST_BYTES: Final = 16 * 2**20
 
@@ -48,6 +50,7 @@ class BaseClient:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008  frozen
         tls: TLS | None = None,
         headers: Mapping[str, str] | None = None,
+        token: Token | None = None,
         compression: Compression | None = None,
         keepalive: float | None = 30.0,
         shrink_to: int | None = None,
@@ -67,8 +70,8 @@ class BaseClient:
             version: Its version; None for the one that the server prefers.
             transport: Scores the batches instead of a server, in tests or over another protocol;
                 the options of the connection (`model`, `version`, `timeout`, `retry`, `tls`,
-                `headers`, `compression`, `keepalive`) are then without effect. None for gRPC to
-                `url`.
+                `headers`, `token`, `compression`, `keepalive`) are then without effect. None for
+                gRPC to `url`.
             batch_size: Images of one request at most; no more than the server allows are sent.
             max_request_bytes: Bytes of one request at most; an image that is larger goes alone.
             in_flight: Requests waiting for their responses at most; None finds out by itself how
@@ -79,6 +82,8 @@ class BaseClient:
             retry: Patience with a request that fails.
             tls: Certificates; None for a connection in plain text.
             headers: Sent with every request, such as `{"authorization": "Bearer …"}`.
+            token: Sent with every request as `authorization: Bearer …`; a function is asked for it
+                each time, from several threads, so that it may change.
             compression: `gzip` or `deflate` for requests; photos are compressed already, so this
                 pays for uncompressed files on slow networks only.
             keepalive: Seconds of silence, while a request is under way, after which a connection
@@ -95,8 +100,11 @@ class BaseClient:
         Raises:
             ImportError: Tracing is wanted and OpenTelemetry is not installed.
             OSError: A file of `tls` cannot be read.
+            ConnectError: A URL is one of HTTP.
             ValueError: A number is out of its range, no URL is given, or a transport as well.
         """
+        # First of all, while there is nothing else: what `with_options` starts from.
+        self._options = {name: value for name, value in locals().items() if name != "self"}
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: give 1 or more")
         if not 1 <= max_request_bytes <= MAX_MESSAGE_BYTES:
@@ -107,13 +115,15 @@ class BaseClient:
                               ("keepalive", keepalive)):  # fmt: skip
             if seconds is not None and seconds <= 0:
                 raise ValueError(f"{name} is {seconds}: give more than 0 seconds, or None")
+        if token is not None and "authorization" in map(str.lower, headers or {}):
+            raise ValueError("a token and a header `authorization` were given: give one of them")
         start_trace = None
         if tracing:
             from iq_client.wire.tracing import CallTrace
 
             start_trace = CallTrace
-        limit = InFlightLimit(in_flight)
         self._urls = _addresses(url, transport)
+        limit = InFlightLimit(in_flight, servers=max(sum(map(_servers_of, self._urls)), 1))
         self._deadline = deadline
         self._input_options = InputOptions(
             allow_urls=allow_urls, max_url_bytes=max_url_bytes, array_encoding=array_encoding
@@ -128,10 +138,10 @@ class BaseClient:
                 timeout=timeout,
                 tls=tls,
                 headers=headers or {},
+                token=token,
                 compression=compression,
                 keepalive=keepalive,
             )
-        self._transport = transport
         self._engine = Engine(
             transport,
             limit=limit,
@@ -140,6 +150,22 @@ class BaseClient:
             prepare=functools.partial(shrink, long_side=shrink_to) if shrink_to else None,
             start_trace=start_trace,
         )
+
+    def with_options(self, **changes: Any) -> Self:
+        """A client of its own with these options changed and all others as they are here.
+
+        Args:
+            changes: Options of the class, such as `deadline=5` or `model="aesthetic"`.
+
+        Returns:
+            The other client, which is to be closed as well. A `transport` that was given is shared,
+            and closed with the first of them.
+
+        Raises:
+            TypeError: There is no such option.
+            ValueError: As when a client is made.
+        """
+        return type(self)(**{**self._options, **changes})
 
     @property
     def urls(self) -> list[str]:
@@ -155,6 +181,11 @@ class BaseClient:
         self._engine.cancel()
 
 
+def _servers_of(url: str) -> int:
+    """The servers behind an address, as far as it tells: a name may stand for several."""
+    return _SERVERS_OF_A_NAME if url.startswith("dns:") else 1
+
+
 def _addresses(url: str | Sequence[str] | None, transport: Transport | None) -> list[str]:
     if transport is not None:
         if url is not None:
@@ -165,6 +196,13 @@ def _addresses(url: str | Sequence[str] | None, transport: Transport | None) -> 
     urls = [url] if isinstance(url, str) else list(url)
     if not urls:
         raise ValueError("no URL was given: one server at least is needed")
+    for each in urls:
+        scheme, _, rest = each.partition("://")
+        if scheme.lower() in ("http", "https"):
+            host = rest.partition("/")[0].partition(":")[0]
+            raise ConnectError(
+                f"{each} is an address of HTTP: give that of gRPC, HOST:PORT, such as {host}:8001"
+            )
     return urls
 
 

@@ -19,10 +19,10 @@ class Clock:
         return self.now
 
 
-def settled_width(capacity: int) -> int:
+def settled_width(capacity: int, servers: int = 1) -> int:
     """Where the gate comes to rest at a server that answers `capacity` requests in parallel."""
     clock = Clock()
-    limit = InFlightLimit(clock=clock)
+    limit = InFlightLimit(clock=clock, servers=servers)
     widths = []
     for _ in range(200):
         width = limit.width
@@ -41,8 +41,16 @@ def test_the_gate_finds_what_the_server_can_do(capacity: int) -> None:
     assert abs(settled_width(capacity) - capacity) <= 1
 
 
-def test_the_gate_has_a_bound() -> None:
-    assert settled_width(1000) == InFlightLimit().maximum
+@pytest.mark.parametrize("servers", [1, 8, 50])
+def test_the_gate_has_a_bound(servers: int) -> None:
+    assert settled_width(100_000, servers) == InFlightLimit(servers=servers).maximum
+
+
+@pytest.mark.parametrize("servers", [8, 50])
+def test_many_servers_are_all_kept_busy(servers: int) -> None:
+    assert InFlightLimit(servers=servers).width >= 2 * servers
+    # As many as are at work, and as many as wait for them.
+    assert settled_width(10 * servers, servers) == pytest.approx(10 * servers, rel=0.15)
 
 
 def test_overload_halves_the_gate() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterable
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,8 +19,7 @@ from iq_client.wire.protocol import (
     check_contract,
     decode_response,
     encode_request,
-    tower_identity,
-    tower_step,
+    tower_identities,
 )
 
 
@@ -71,11 +72,22 @@ def response_with(
     return response
 
 
-fp32 = st.floats(0, 10, width=32)
+def as_fp32(values: Iterable[float]) -> tuple[float, ...]:
+    """Numbers as a tensor has them."""
+    return tuple(np.asarray(list(values), np.float32).tolist())
+
+
+votes = st.lists(st.integers(0, 1000), min_size=10, max_size=10).filter(any)
 
 
 served = st.one_of(
-    st.builds(Score, st.just("a"), fp32, fp32, st.lists(fp32, min_size=10, max_size=10).map(tuple)),
+    st.builds(
+        Score,
+        st.just("a"),
+        st.floats(1, 10, width=32),
+        st.floats(0, 4.5, width=32),
+        votes.map(lambda counts: as_fp32(count / sum(counts) for count in counts)),
+    ),
     st.builds(
         lambda code, text: Score.failed("a", ImageError(code, text)),
         st.sampled_from(["EMPTY", "UNREADABLE"]),
@@ -166,24 +178,35 @@ def test_an_error_of_a_code_that_is_not_in_the_contract() -> None:
     assert "HAUNTED: the photo stares back" in score.error.message
 
 
-def test_the_tower_of_an_ensemble_is_that_of_its_highest_version() -> None:
+def test_every_version_of_an_ensemble_has_its_tower() -> None:
     config = model_config_pb2.ModelConfig(name="nima")
+    assert tower_identities(config) == {}
+    config.parameters["tower"].string_value = "nima_tower"
     for number in (2, 10):
         text = description(f"tower {number}")
         config.parameters[f"tower.{number}"].string_value = text
-    names = [
-        (found.name if found else None)
-        for found in (
-            tower_identity(config, versions) for versions in (["2"], ["2", "10"], ["3"], [])
-        )
-    ]
-    assert names == ["tower 2", "tower 10", None, None]
+    found = tower_identities(config)
+    assert {version: tower.name for version, tower in found.items()} == {
+        "2": "tower 2",
+        "10": "tower 10",
+    }
 
 
-def test_the_step_that_scores_is_the_one_with_the_mean() -> None:
-    config = model_config_pb2.ModelConfig(name="nima")
-    assert tower_step(config) is None
-    for name, output in (("preprocess", "PIXELS"), ("tower", "MEAN"), ("more", "OTHER")):
-        step = config.ensemble_scheduling.step.add(model_name=name)
-        step.output_map["OUT"] = output
-    assert tower_step(config) == "tower"
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("MEAN", [0.5]),
+        ("MEAN", [10.5]),
+        ("STD", [-1.0]),
+        ("STD", [5.0]),
+        ("DISTRIBUTION", [0.2] * 10),
+        ("DISTRIBUTION", [0.0] * 10),
+        ("DISTRIBUTION", [1.5, -0.5, *[0.0] * 8]),
+    ],
+)
+def test_a_score_that_cannot_be_is_refused(name: str, values: list[float]) -> None:
+    response = response_with([GOOD])
+    index = [output.name for output in response.outputs].index(name)
+    response.raw_output_contents[index] = struct.pack(f"<{len(values)}f", *values)
+    with pytest.raises(RequestFailed, match="a score that cannot be"):
+        decode_response(response, ["a"])

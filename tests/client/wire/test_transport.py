@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
@@ -375,6 +377,21 @@ def test_a_server_that_was_away_is_asked_again_for_its_tower(faulty: FaultyServe
     assert [str(score.tower).partition("@")[0] for score in scores] == ["before", "after", "after"]
 
 
+def test_a_tower_that_is_swapped_between_two_answers_is_named(faulty: FaultyServer) -> None:
+    faulty.tower = description("before")
+
+    def fault(number: int, request: Any, context: Any) -> None:
+        if number == 1:
+            faulty.version, faulty.tower = "2", description("after")
+
+    faulty.fault = fault
+    with Client(faulty.url, batch_size=1, in_flight=1) as client:
+        scores = client.score_images(IMAGES[:3])
+        info = client.server_info()
+    assert [str(score.tower).partition("@")[0] for score in scores] == ["before", "after", "after"]
+    assert info.tower is not None and info.tower.name == "after"
+
+
 def test_a_description_that_is_none_is_a_broken_contract(faulty: FaultyServer) -> None:
     faulty.tower = "{}"
     with Client(faulty.url) as client, pytest.raises(ContractError, match="iq-tools repository"):
@@ -400,3 +417,35 @@ def test_a_model_that_is_missing_is_named(stub_server: LocalServer) -> None:
         pytest.raises(NotReadyError, match="`aesthetic`"),
     ):
         client.score_images(b"x")
+
+
+def test_an_error_names_its_request_as_the_server_knows_it(faulty: FaultyServer) -> None:
+    faulty.fault = abort(grpc.StatusCode.INVALID_ARGUMENT)
+    with Client(faulty.url) as client:
+        (score,) = client.score_images(b"x")
+    (request,) = faulty.requests
+    assert score.error is not None
+    assert score.error.message == f"injected (request {request.id})"
+
+
+def test_retries_are_logged_without_the_names_of_photos(
+    faulty: FaultyServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    photo = tmp_path / "private.jpg"
+    photo.write_bytes(b"x")
+
+    def fault(number: int, request: Any, context: Any) -> None:
+        if number == 0:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "injected")
+
+    faulty.fault = fault
+    with (
+        caplog.at_level(logging.INFO, logger="iq_client"),
+        Client(faulty.url, retry=QUICK) as client,
+    ):
+        assert client.score_images(photo)[0].ok
+    levels = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert ("WARNING", f"{faulty.url} does not answer: left out for 0.5 s") in levels
+    name = faulty.requests[0].id
+    assert ("INFO", f"request {name}: UNAVAILABLE from {faulty.url}, trying again") in levels
+    assert "private" not in caplog.text

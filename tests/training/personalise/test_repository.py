@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from iq_serving.contract import TOWER_PARAMETER, Tower
-from iq_serving.identity import served_tower
+from iq_serving.identity import check_versions
 from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.personalise.graph import find_depths, with_taste
 from siamese_nima.personalise.repository import ServedTower, find_served, write_personal
@@ -45,7 +45,7 @@ def test_a_server_takes_it(base: ServedTower, changed: onnx.ModelProto, tmp_path
     tower = write_personal(base, changed, tmp_path / "mine")
     folder = tmp_path / "mine" / "nima_tower"
     for config in (folder / "config.pbtxt", *folder.glob("configs/*.pbtxt")):
-        assert served_tower(folder, parameters(config)) == tower
+        assert check_versions(folder, parameters(config)) == tower
     assert tower.sha256 != base.tower.sha256
     assert tower.version == f"{base.tower.version}+personal"
     assert tower.licence == base.tower.licence

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from iq_serving.contract import ENSEMBLE_MODEL, TOWER_MODEL, VERSION
+from iq_tools.errors import InputError
+
+# As the template of the ensemble's configuration writes it.
+_SERVED: Final = re.compile(r"specific { versions: \[ (\d+) \] }")
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +20,7 @@ class Place:
 
     Attributes:
         ensemble: Name that clients ask for; the steps are called after it.
-        version: Number of the tower's version; the highest is served.
+        version: Number of the tower's version, and of the ensemble's that asks it.
     """
 
     ensemble: str = ENSEMBLE_MODEL
@@ -31,18 +37,28 @@ class Place:
 
 
 def served_place(repository: Path, ensemble: str = ENSEMBLE_MODEL) -> Place:
-    """The version of an ensemble's tower that Triton serves: the highest.
+    """The version of an ensemble's tower that Triton serves: the one written last.
 
     Args:
         repository: The model repository.
         ensemble: Name of the ensemble.
 
     Returns:
-        Its place; that of the first version where there is none yet.
+        Its place; that of the first version where there is no such ensemble yet.
+
+    Raises:
+        InputError: The ensemble's configuration names no version.
     """
-    folder = repository / Place(ensemble).folder.parent
-    versions = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
-    return Place(ensemble, max(versions, default=int(VERSION)))
+    config = repository / ensemble / "config.pbtxt"
+    if not config.is_file():
+        return Place(ensemble)
+    found = _SERVED.search(config.read_text(encoding="utf-8"))
+    if found is None:
+        raise InputError(
+            f"{config} does not say which version of the tower is served: write the repository "
+            f"again with iq-tools repository"
+        )
+    return Place(ensemble, int(found[1]))
 
 
 def ensembles(repository: Path) -> list[str]:

@@ -60,8 +60,6 @@ dynamic_batching {{
   default_priority_level: {PRIORITIES}
   default_queue_policy {{ max_queue_size: {MAX_QUEUE_SIZE} }}
 }}"""
-# Of the folders 1, 2, … of a model the highest is served.
-_VERSIONS: Final = "version_policy { latest { num_versions: 1 } }"
 # Both steps want the one resource: whoever asks for the rate limiter has them take turns.
 _ALTERNATING: Final = 'rate_limiter { resources [ { name: "cores" count: 1 } ] }'
 
@@ -136,7 +134,7 @@ def write_repository(
         output: The repository's folder. Its copies of `iq_serving` become this one, other files in
             it are left alone, but a plan of another graph, which would be served in place of this
             one, is removed.
-        place: The ensemble and version that it becomes.
+        place: The ensemble and version that it becomes; that version is served from now on.
         statement: Facts about the tower. What is said neither here nor in the graph is taken from
             the description that the repository has of this graph, where it has one.
         precision: What the tower computes in on a CPU, in the configuration `embedded`.
@@ -230,7 +228,7 @@ def repository_files(
         "plan_file": PLAN_FILE,
         "gpu_model_file": _GPU_MODEL_FILE,
         "batching": _BATCHING,
-        "versions": _VERSIONS,
+        "version": place.version,
         "alternating": _ALTERNATING,
         "image": IMAGE_TENSOR.name,
         "pixels": pixels.name,
@@ -264,7 +262,7 @@ def repository_files(
         )
         written[path] = (_CONFIG_HEADER + text).encode()
     # Triton wants a version of an ensemble as well, and git keeps no empty folder.
-    written[Path(place.ensemble, VERSION, ".gitkeep")] = b""
+    written[Path(place.ensemble, str(place.version), ".gitkeep")] = b""
     modules = {
         file.name: (_COPY_HEADER + file.read_text(encoding="utf-8")).encode()
         for file in _children(files(_PACKAGE), ".py")

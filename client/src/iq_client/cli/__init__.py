@@ -16,6 +16,7 @@ import click
 
 from iq_client.cli import exit_codes
 from iq_client.cli.compare import compare
+from iq_client.cli.compare_models import compare_models
 from iq_client.cli.doctor import doctor
 from iq_client.cli.groups import groups
 from iq_client.cli.info import info
@@ -89,7 +90,7 @@ def cli() -> None:
     """  # noqa: D301  click wants the backspace itself
 
 
-for command in (rank, score, compare, groups, serve, info, doctor):
+for command in (rank, score, compare, groups, compare_models, serve, info, doctor):
     cli.add_command(command)
 
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     import grpc
 
 Compression: TypeAlias = Literal["gzip", "deflate"]
+
+# An answer has some dozens of bytes for an image; what sends more than this is no server of ours.
+MAX_ANSWER_BYTES: Final = 16 * 2**20
+# Where gRPC looks for a proxy, and for the hosts that need none.
+_PROXIES: Final = ("grpc_proxy", "https_proxy", "http_proxy")
+_NO_PROXIES: Final = ("no_grpc_proxy", "no_proxy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +59,8 @@ def open_channel(url: str, tls: TLS | None, keepalive: float | None) -> grpc.Cha
 
     options: list[tuple[str, Any]] = [
         ("grpc.max_send_message_length", -1),
-        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
+        ("grpc.primary_user_agent", f"iq-client/{version('iq-client')}"),
         ("grpc.enable_retries", 0),  # the transport's retries are the only ones
         ("grpc.lb_policy_name", "round_robin"),  # over all addresses of a name
         # gRPC's own pauses between connection attempts grow to two minutes.
@@ -65,6 +76,8 @@ def open_channel(url: str, tls: TLS | None, keepalive: float | None) -> grpc.Cha
             # ping waits for a minute.
             ("grpc.http2.ping_timeout_ms", int(keepalive * 1000)),
         ]
+    if _is_loopback(url):
+        options.append(("grpc.enable_http_proxy", 0))
     if tls is None:
         return grpc.insecure_channel(url, options)
     if tls.server_name is not None:
@@ -74,6 +87,39 @@ def open_channel(url: str, tls: TLS | None, keepalive: float | None) -> grpc.Cha
           for path in (tls.ca, tls.key, tls.certificate))
     )  # fmt: skip
     return grpc.secure_channel(url, credentials, options)
+
+
+def proxy_of(url: str) -> str | None:
+    """The proxy that gRPC asks for an address, without its password; None where it asks none.
+
+    Args:
+        url: As for `open_channel`.
+
+    Returns:
+        `HOST:PORT, from the variable NAME`.
+    """
+    if _is_loopback(url):
+        return None
+    excluded = next(filter(None, map(os.environ.get, _NO_PROXIES)), "")
+    if any(entry and _host(url).endswith(entry) for entry in map(str.strip, excluded.split(","))):
+        return None
+    for name in _PROXIES:
+        if value := os.environ.get(name):
+            return f"{urlsplit(value).netloc.rpartition('@')[2] or value}, from the variable {name}"
+    return None
+
+
+def _host(url: str) -> str:
+    """The host of `HOST:PORT` or `dns:///NAME:PORT`."""
+    return url.rpartition("/")[2].rpartition(":")[0].strip("[]")
+
+
+def _is_loopback(url: str) -> bool:
+    host = _host(url)
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def grpc_compression(name: Compression | None) -> grpc.Compression:

@@ -12,6 +12,7 @@ from iq_client.errors import (
     RequestFailed,
     ServerUnavailable,
 )
+from iq_client.wire.channel import proxy_of
 
 if TYPE_CHECKING:
     import grpc
@@ -74,6 +75,13 @@ def connect_error(url: str, model: str, failure: RequestFailed) -> IQClientError
         hint = "Its certificate has another name: give that one with TLS(server_name=…)."
     elif "WRONG_VERSION_NUMBER" in failure.message:
         hint = "It speaks no TLS: leave `tls` out."
+    elif "Failed parsing HTTP/2" in failure.message:
+        hint = "It speaks HTTP/1: give the port of gRPC (8001 by default), not HTTP's (8000)."
+    elif (proxy := proxy_of(url)) is not None:
+        hint = (
+            f"It is asked through the proxy {proxy}: is that one up, and does it let gRPC through? "
+            f"Hosts in no_proxy are asked without it."
+        )
     elif "Socket closed" in failure.message:
         hint = "It closes the connection: does it want TLS, or a client certificate (mTLS)?"
     return ServerUnavailable(f"no server answers at {url} ({failure.message}). {hint}")

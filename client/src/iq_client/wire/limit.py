@@ -7,9 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+# Of one server; several have as many each.
 _START: Final = 4
 _MAXIMUM: Final = 16
-# A further request in flight has to bring this much more throughput to stay.
+# Of so many in flight one more is tried at a time: over many servers a single one brings too little
+# to be noticed.
+_STRIDE: Final = 8
+# Further requests in flight have to bring this much more throughput to stay.
 _WORTHWHILE: Final = 1.05
 _WINDOW: Final = 4  # completed requests per request in flight, for one measurement
 _REST: Final = 8  # measurements between two attempts to go higher
@@ -18,30 +22,37 @@ _REST: Final = 8  # measurements between two attempts to go higher
 class InFlightLimit:
     """A gate for requests: at a fixed width, or one that looks for the best by itself.
 
-    The adaptive gate climbs: it opens by one, measures how many images per second come through,
-    and closes again where that brought nothing. When the server says that it is overloaded, the
-    gate halves. It measures only while requests queue for it: otherwise its width says nothing.
+    The adaptive gate climbs: it opens by one, or by an eighth, measures how many images per second
+    come through, and closes again where that brought nothing. When the server says that it is
+    overloaded, the gate halves. It measures only while requests queue for it: otherwise its width
+    says nothing.
     """
 
     def __init__(
-        self, fixed: int | None = None, *, clock: Callable[[], float] = time.monotonic
+        self,
+        fixed: int | None = None,
+        *,
+        servers: int = 1,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Starts at `fixed`, or adaptively.
 
         Args:
             fixed: Requests in flight at most; None adapts between 1 and `maximum`.
+            servers: Servers that share the requests; the adaptive gate starts wider for more.
             clock: Seconds that only ever grow.
         """
         if fixed is not None and fixed < 1:
             raise ValueError(f"in_flight is {fixed}: give 1 or more, or None to adapt")
-        self.width = fixed or _START
-        self.maximum = fixed or _MAXIMUM
+        self.width = fixed or _START * servers
+        self.maximum = fixed or _MAXIMUM * servers
         self._adaptive = fixed is None
         self._clock = clock
         self._changed = threading.Condition()
         self._in_flight = 0
         self._waiting = 0
         self._proven_rate = 0.0  # images per second at the width before the last step
+        self._opened = 1  # places by which it opened last
         self._rest = 0
         self._restart()
 
@@ -82,10 +93,12 @@ class InFlightLimit:
             self._rest -= 1
             self._restart()
         elif rate > _WORTHWHILE * self._proven_rate and self.width < self.maximum:
-            self._step(self.width + 1, proven_rate=rate, rest=0)
+            before = self.width
+            self._step(min(before + 1 + before // _STRIDE, self.maximum), proven_rate=rate, rest=0)
+            self._opened = self.width - before
         elif self._proven_rate > 0 and rate <= _WORTHWHILE * self._proven_rate:
             # The last step brought nothing: back, and look again later, from a fresh measurement.
-            self._step(max(self.width - 1, 1), proven_rate=0.0, rest=_REST)
+            self._step(max(self.width - self._opened, 1), proven_rate=0.0, rest=_REST)
         else:
             self._restart()
 

@@ -22,7 +22,7 @@ INFER_METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
 # protobuf refuses messages of 2 GiB; the rest of a request is far below the margin.
 MAX_MESSAGE_BYTES: Final = 2**31 - 2**16
 
-_TOWER_PARAMETER: Final = "tower."  # and the number of a version
+_TOWER_PREFIX: Final = "tower."  # and the number of a version
 
 # Name: (datatype, shape behind the batch dimension).
 INPUTS: Final = {"IMAGE": ("BYTES", (1,))}
@@ -34,6 +34,9 @@ OUTPUTS: Final = {
 }
 
 Metadata: TypeAlias = tuple[tuple[str, str], ...]  # headers of a request
+
+# Of the sum of a distribution and of the range of its moments: half precision is less exact.
+_TOLERANCE: Final = 0.01
 
 _LENGTH: Final = struct.Struct("<I")
 
@@ -89,7 +92,8 @@ def decode_response(
 
     Raises:
         RequestFailed: `BAD_RESPONSE`: a tensor is missing or has another datatype, shape or size
-            than the contract says, or an image has neither a score nor an error.
+            than the contract says, an image has neither a score nor an error, or its score
+            cannot be: a distribution that does not sum to 1, a mean outside of 1…10.
     """
     count = len(sources)
     raw = _raw_outputs(response, count)
@@ -107,6 +111,11 @@ def decode_response(
         distribution = distributions[votes * i : votes * (i + 1)]
         if not all(map(math.isfinite, (means[i], stds[i], *distribution))):
             raise _bad_response(f"{source} came back with neither a score nor an error")
+        if not _can_be(means[i], stds[i], distribution):
+            raise _bad_response(
+                f"{source} came back with a score that cannot be: mean {means[i]:g}, standard "
+                f"deviation {stds[i]:g}, shares that sum to {sum(distribution):g}"
+            )
         scores.append(
             Score(
                 source,
@@ -120,40 +129,42 @@ def decode_response(
     return scores
 
 
-def tower_step(config: model_config_pb2.ModelConfig) -> str | None:
-    """The model of an ensemble that computes the scores; None where it is no ensemble."""
-    for step in config.ensemble_scheduling.step:
-        if "MEAN" in step.output_map.values():
-            return str(step.model_name)
-    return None
+def _can_be(mean: float, std: float, distribution: Sequence[float]) -> bool:
+    """True where numbers may be the moments and the shares of votes."""
+    lowest, highest = VOTES[0], VOTES[-1]
+    return (
+        lowest - _TOLERANCE <= mean <= highest + _TOLERANCE
+        and -_TOLERANCE <= std <= (highest - lowest) / 2 + _TOLERANCE
+        and min(distribution) >= -_TOLERANCE
+        and abs(sum(distribution) - 1) <= _TOLERANCE
+    )
 
 
-def tower_identity(
-    config: model_config_pb2.ModelConfig, versions: Iterable[str]
-) -> TowerIdentity | None:
-    """The identity that an ensemble's configuration has of its tower.
+def tower_identities(config: model_config_pb2.ModelConfig) -> dict[str, TowerIdentity]:
+    """The identities that an ensemble's configuration has of its towers.
 
     Args:
         config: The ensemble's; its parameters describe every version of the tower.
-        versions: Those of the tower that are ready; the highest answers.
 
     Returns:
-        The identity, or None where the server does not say.
+        Identities by version: an answer of a version of the ensemble is of that tower.
 
     Raises:
         ContractError: What it says is no identity.
     """
-    served = max((int(version) for version in versions), default=0)
-    parameter = f"{_TOWER_PARAMETER}{served}"
-    if parameter not in config.parameters:
-        return None
-    try:
-        return TowerIdentity.parse(config.parameters[parameter].string_value)
-    except ValueError as error:
-        raise ContractError(
-            f"the parameter {parameter} of the server's model `{config.name}` is {error}: write "
-            f"its repository again with `iq-tools repository`."
-        ) from error
+    found = {}
+    for name, parameter in config.parameters.items():
+        if not name.startswith(_TOWER_PREFIX):
+            continue
+        try:
+            tower = TowerIdentity.parse(parameter.string_value)
+        except ValueError as error:
+            raise ContractError(
+                f"the parameter {name} of the server's model `{config.name}` is {error}: write "
+                f"its repository again with `iq-tools repository`."
+            ) from error
+        found[name.removeprefix(_TOWER_PREFIX)] = tower
+    return found
 
 
 def check_contract(metadata: service_pb2.ModelMetadataResponse) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,8 @@ from iq_client.wire.protocol import INFER_METHOD
 
 if TYPE_CHECKING:
     import grpc
+
+_LOG: Final = logging.getLogger(__name__)
 
 # A replica that failed is left out for this long, doubled with every further failure.
 EJECTION_SECONDS: Final = 0.5
@@ -31,10 +34,9 @@ class Replica:
         self.infer: grpc.UnaryUnaryMultiCallable = channel.unary_unary(
             INFER_METHOD, response_deserializer=service_pb2.ModelInferResponse.FromString
         )
-        # The network behind it, once the server was asked; another one may come back after a
-        # failure, so it is asked again then.
-        self.tower: TowerIdentity | None = None
-        self.identified = False
+        # The networks behind it by version, None for one that is not named; empty until the server
+        # was asked. Another one may come back after a failure, so it is asked again then.
+        self.towers: dict[str, TowerIdentity | None] = {}
         self.failures = 0
         self.ejected_until = 0.0
 
@@ -92,7 +94,8 @@ class Replicas:
             delay = min(EJECTION_SECONDS * 2**replica.failures, MAX_EJECTION_SECONDS)
             replica.failures = min(replica.failures + 1, 10)
             replica.ejected_until = self._clock() + delay
-            replica.tower, replica.identified = None, False
+            replica.towers = {}
+        _LOG.warning("%s does not answer: left out for %.1f s", replica.url, delay)
 
     def answered(self, replica: Replica) -> None:
         """Takes a replica back in turn."""

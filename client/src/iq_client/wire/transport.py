@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import random
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from iq_client.errors import (
     AccessDenied,
@@ -29,8 +30,7 @@ from iq_client.wire.protocol import (
     check_contract,
     decode_response,
     encode_request,
-    tower_identity,
-    tower_step,
+    tower_identities,
 )
 from iq_client.wire.replicas import Replica, Replicas
 from iq_client.wire.retry import Fault, RetryPolicy, Tries, fault_of
@@ -38,8 +38,13 @@ from iq_client.wire.retry import Fault, RetryPolicy, Tries, fault_of
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2, service_pb2
 
+_LOG: Final = logging.getLogger(__name__)
+
 CONTROL_SECONDS: Final = 10.0  # for a question that asks for no score
 _POLL_SECONDS: Final = 0.1
+
+# A token, or a function that gives the one that is valid now.
+Token: TypeAlias = str | Callable[[], str]
 
 
 class Transport(Protocol):
@@ -130,6 +135,7 @@ class GrpcTransport:
         timeout: float | None,
         tls: TLS | None,
         headers: Mapping[str, str],
+        token: Token | None,
         compression: Compression | None,
         keepalive: float | None,
     ) -> None:
@@ -144,6 +150,7 @@ class GrpcTransport:
             timeout: Seconds for a single try, or None.
             tls: Certificates, or None for plain text.
             headers: Sent with every request.
+            token: Sent as `authorization: Bearer …`; asked for anew with every try.
             compression: Of requests, or None.
             keepalive: Seconds of silence, while a request is under way, after which the connection
                 is probed; None for never.
@@ -153,7 +160,8 @@ class GrpcTransport:
         self._limit = limit
         self._retry = retry
         self._timeout = timeout
-        self._metadata = tuple((name.lower(), value) for name, value in headers.items())
+        self._headers = tuple((name.lower(), value) for name, value in headers.items())
+        self._token = token
         self._compression = grpc_compression(compression)
         self._replicas = Replicas([Replica(url, open_channel(url, tls, keepalive)) for url in urls])
         self._random = random.Random()
@@ -167,30 +175,30 @@ class GrpcTransport:
 
     def score(self, images: Sequence[bytes], names: Sequence[str], call: Call) -> list[Score]:
         """The scores of one batch, from whichever replica answers."""
-        request = encode_request(
-            images,
-            f"{self._id}-{next(self._numbers)}",
-            model=self._model,
-            version=self._version,
-        )
-        if call.trace is None:
-            tower, response = self._infer(request, len(images), call, self._metadata)
-        else:
-            with call.trace.request(len(images), len(request)) as headers:
-                tower, response = self._infer(
-                    request, len(images), call, (*self._metadata, *headers)
-                )
-        return decode_response(response, names, tower)
+        name = f"{self._id}-{next(self._numbers)}"
+        request = encode_request(images, name, model=self._model, version=self._version)
+        try:
+            if call.trace is None:
+                tower, response = self._infer(name, request, len(images), call, ())
+            else:
+                with call.trace.request(len(images), len(request)) as headers:
+                    tower, response = self._infer(name, request, len(images), call, headers)
+            return decode_response(response, names, tower)
+        except RequestFailed as error:
+            # The name is what the server's log and traces have.
+            raise RequestFailed(
+                error.code, f"{error.message} (request {name})", divisible=error.divisible
+            ) from error
 
     def _infer(
-        self, request: bytes, images: int, call: Call, metadata: Metadata
+        self, name: str, request: bytes, images: int, call: Call, headers: Metadata
     ) -> tuple[TowerIdentity | None, service_pb2.ModelInferResponse]:
         tries = Tries(self._retry, self._random)
         while True:
             call.check()
             replica = self._replicas.pick()
             try:
-                answer = self._try(replica, request, images, call, metadata)
+                answer = self._try(replica, request, images, call, headers)
             except RequestFailed as error:
                 call.check()  # where the call is over, that is the reason
                 failure = error
@@ -206,32 +214,34 @@ class GrpcTransport:
                 if fault is Fault.AWAY:
                     self._replicas.down = True
                 raise failure
+            _LOG.info("request %s: %s from %s, trying again", name, failure.code, replica.url)
             if fault is Fault.BUSY or not self._replicas.any_up():
                 call.sleep(tries.delay())
 
     def _try(
-        self, replica: Replica, request: bytes, images: int, call: Call, metadata: Metadata
+        self, replica: Replica, request: bytes, images: int, call: Call, headers: Metadata
     ) -> tuple[TowerIdentity | None, service_pb2.ModelInferResponse]:
         import grpc
 
         self._limit.acquire()
         scored, overloaded = 0, False
         try:
-            if not replica.identified:
-                # Where this fails the request will as well, and says why.
-                with contextlib.suppress(IQClientError):
-                    self._describe_model(replica, call.remaining(CONTROL_SECONDS))
-            tower = replica.tower
+            if not replica.towers:
+                self._ask_for_towers(replica, call)
             response: service_pb2.ModelInferResponse = call.wait_for(
                 replica.infer.future(
                     request,
                     timeout=call.remaining(self._timeout),
-                    metadata=metadata,
+                    metadata=(*self._metadata(), *headers),
                     compression=self._compression,
                 )
             )
             scored = images
-            return tower, response
+            version = response.model_version
+            if version not in replica.towers:  # it was swapped since
+                self._ask_for_towers(replica, call)
+                replica.towers.setdefault(version, None)
+            return replica.towers.get(version), response
         except (grpc.RpcError, grpc.FutureCancelledError) as error:
             failure = request_failed(error)
             # Where the call's own time is up, the server is not to blame.
@@ -239,6 +249,23 @@ class GrpcTransport:
             raise failure from error
         finally:
             self._limit.release(scored, overloaded=overloaded)
+
+    def _ask_for_towers(self, replica: Replica, call: Call) -> None:
+        # Where this fails the request will as well, and says why, or it has its scores already.
+        with contextlib.suppress(IQClientError):
+            self._describe_model(replica, call.remaining(CONTROL_SECONDS))
+
+    def _metadata(self) -> Metadata:
+        """The headers of a request; raises `RequestFailed` where the token cannot be had."""
+        if self._token is None:
+            return self._headers
+        try:
+            token = self._token() if callable(self._token) else self._token
+        except Exception as error:  # the caller's function may raise anything
+            raise RequestFailed(
+                "UNAUTHENTICATED", f"there is no token: {type(error).__name__}: {error}"
+            ) from error
+        return (*self._headers, ("authorization", f"Bearer {token}"))
 
     def check(self, timeout: float | None) -> int:
         """Asks every replica for the model and holds it against the contract.
@@ -295,7 +322,7 @@ class GrpcTransport:
             model_versions=tuple(model.versions),
             model_platform=model.platform or config.backend,
             max_batch_size=config.max_batch_size,
-            tower=replica.tower,
+            tower=replica.towers.get(self._version or max(model.versions, key=int, default="")),
         )
 
     @property
@@ -338,13 +365,10 @@ class GrpcTransport:
             service_pb2.ModelConfigRequest(name=self._model, version=self._version),
             timeout,
         )
-        step = tower_step(answer.config)
-        versions = metadata.versions
-        if step is not None:
-            request = service_pb2.ModelMetadataRequest(name=step)
-            versions = self._ask(replica, "ModelMetadata", request, timeout).versions
-        replica.tower = tower_identity(answer.config, versions)
-        replica.identified = True
+        replica.towers = {
+            **dict.fromkeys(metadata.versions),
+            **tower_identities(answer.config),
+        }
         return metadata, answer.config
 
     def _ask(self, replica: Replica, method: str, request: Any, timeout: float | None) -> Any:
@@ -352,6 +376,8 @@ class GrpcTransport:
 
         send: Callable[..., Any] = getattr(replica.stub, method)
         try:
-            return send(request, timeout=timeout, metadata=self._metadata)
+            return send(request, timeout=timeout, metadata=self._metadata())
         except grpc.RpcError as error:
             raise connect_error(replica.url, self._model, request_failed(error)) from error
+        except RequestFailed as error:
+            raise AccessDenied(f"the server at {replica.url}: {error.message}") from error

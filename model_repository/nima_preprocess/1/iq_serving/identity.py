@@ -23,15 +23,15 @@ _METADATA_PROPS: Final = 14
 _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
 
 
-def served_tower(folder: Path, parameters: Mapping[str, str]) -> Tower:
-    """The tower that Triton serves of a model's versions: the highest.
+def check_versions(folder: Path, parameters: Mapping[str, str]) -> Tower:
+    """Holds every version of a tower against its configuration, and against each other.
 
     Args:
         folder: The tower's model folder, with a folder for each version.
         parameters: Those of a model's configuration, which describe each version.
 
     Returns:
-        Its description.
+        The description of the newest; all of them want the same pixels.
 
     Raises:
         ContractError: A version is incomplete, has parts that do not belong together, or wants

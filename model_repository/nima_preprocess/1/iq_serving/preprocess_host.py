@@ -29,7 +29,7 @@ from .contract import (
     pixels_of,
 )
 from .counter import Endpoint, ImageCounter
-from .identity import served_tower
+from .identity import check_versions
 from .machine import keep_freed_memory, usable_cores
 
 try:
@@ -68,7 +68,7 @@ class TritonPythonModel:
         }
         folder = Path(args["model_repository"]).parent / parameters["tower"]
         try:
-            tower = served_tower(folder, parameters)
+            tower = check_versions(folder, parameters)
         except ContractError as error:
             raise pb_utils.TritonModelException(str(error)) from error
         if tower.preprocessing_version != PREPROCESSING_VERSION:

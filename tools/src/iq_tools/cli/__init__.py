@@ -13,6 +13,7 @@ import click
 
 from iq_tools import __version__
 from iq_tools.cli.build import build
+from iq_tools.cli.capacity import capacity
 from iq_tools.cli.gpu_check import gpu_check
 from iq_tools.cli.onnx import onnx
 from iq_tools.cli.perf import perf
@@ -70,7 +71,7 @@ def cli() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's greetings are no result
 
 
-for command in (build, onnx, repository, plan, serve, perf, gpu_check, weights):
+for command in (build, onnx, repository, plan, serve, perf, gpu_check, capacity, weights):
     cli.add_command(command)
 
 

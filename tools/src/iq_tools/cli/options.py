@@ -80,7 +80,7 @@ def tower_options(command: Callable[..., None]) -> Callable[..., None]:
             type=click.IntRange(1),
             default=Place().version,
             show_default=True,
-            help="Number of the tower's version in the repository; the highest is served.",
+            help="Number of the tower's version in the repository; it is served from now on.",
         ),
         click.option(
             "--name",
