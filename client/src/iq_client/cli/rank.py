@@ -64,7 +64,7 @@ def rank(
     copy.check(cut=top is not None or min_score > 1)
     outcome = scoring.Outcome()
     gallery = Gallery(html)
-    sources = gallery.keep(expand(paths, send.inputs))
+    sources = gallery.keep(expand(paths, send.inputs(outcome.leave_out)))
     with (
         open_client(server, send) as client,
         kept(resume, client) as earlier,

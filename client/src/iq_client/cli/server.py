@@ -59,10 +59,9 @@ class SendOptions:
     shrink_to: int | None
     allow_urls: bool
 
-    @property
-    def inputs(self) -> InputOptions:
+    def inputs(self, on_left_out: Callable[[str], None]) -> InputOptions:
         """Choices in how the paths of the command line are read."""
-        return InputOptions(allow_urls=self.allow_urls)
+        return InputOptions(allow_urls=self.allow_urls, on_left_out=on_left_out)
 
 
 SECONDS = click.FloatRange(0, min_open=True)
@@ -85,7 +84,7 @@ _SERVER_OPTIONS = [
         metavar="DIR",
         envvar=REPOSITORY_VARIABLE,
         show_envvar=True,
-        help="The embedded server's models.  [default: ./model_repository]",
+        help="The embedded server's models.  [default: ./model_repository, else those installed]",
     ),
     click.option(
         "--token",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -96,7 +97,7 @@ class LocalServer:
 
         Args:
             model_repository: Folder of the models; None for `IQ_MODEL_REPOSITORY`, then
-                `./model_repository`.
+                `./model_repository`, then those of the package `iq-nima`.
             config_name: Which `configs/NAME.pbtxt` of each model is used, where it has one.
             host: Address to listen on.
             grpc_port: Port for clients; None takes a free one.
@@ -189,6 +190,9 @@ class LocalServer:
         if self.running:
             raise LocalServerError(f"the server runs already, at {self.url}")
         self.stop()
+        for port in filter(None, self._ports.values()):
+            if _in_use(self._host, port):
+                raise LocalServerError(f"port {port} of {self._host} is in use: choose another")
         for attempt in range(_PORT_ATTEMPTS):
             ports = {name: _free_port(self._host) if port == 0 else port
                      for name, port in self._ports.items()}  # fmt: skip
@@ -363,6 +367,17 @@ def _free_port(host: str) -> int:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _in_use(host: str, port: int) -> bool:
+    """True where another process listens on a port; what else is wrong with it the server says."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a closed one may linger
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
 
 
 def _accepts(host: str, port: int) -> bool:
