@@ -173,6 +173,8 @@ def test_linked_folders_do_not_make_photos_many(tmp_path: Path) -> None:
 
 
 def test_a_pattern_in_a_folder_that_looks_like_one(tmp_path: Path) -> None:
+    write(tmp_path, "y/y/e.jpg")
+    assert found_in(tmp_path, "y/y/*.jpg") == ["y/y/e.jpg"]
     write(tmp_path, "Trip [2020]/a.jpg", "Trip [2020]/b.png", "Trip 2/c.jpg", "Trip 0/[d].jpg")
     assert found_in(tmp_path, "Trip [2020]/*.jpg") == ["Trip [2020]/a.jpg"]
     assert found_in(tmp_path, "Trip [0-9]/*.jpg") == ["Trip 0/[d].jpg", "Trip 2/c.jpg"]

@@ -18,6 +18,7 @@ from iq_client.cli.info import info
 from iq_client.cli.rank import rank
 from iq_client.cli.score import score
 from iq_client.cli.serve import serve
+from iq_client.cli.xmp import undo
 from iq_client.errors import IQClientError
 
 
@@ -61,7 +62,7 @@ def cli() -> None:
     """  # noqa: D301  click wants the backspace itself
 
 
-for command in (rank, score, compare, groups, serve, info, doctor):
+for command in (rank, score, compare, groups, undo, serve, info, doctor):
     cli.add_command(command)
 
 

@@ -124,7 +124,9 @@ def _read_photo(path: str) -> bytes:
 
 
 def _matching(pattern: str, leave_out: LeaveOut) -> Iterator[Source]:
-    parts = [part for part, _ in itertools.groupby(pattern.split(os.sep))]  # **/** is **
+    given = pattern.split(os.sep)  # noqa: PTH206  Path would drop a `./`
+    parts = [part for before, part in itertools.pairwise(["", *given])
+             if (before, part) != (_ANY_DEPTH, _ANY_DEPTH)]  # fmt: skip
     matches = sorted(set(_expand("", parts, leave_out)))
     if not matches:
         yield broken(pattern, "NOT_FOUND", "no file matches the pattern")

@@ -41,8 +41,8 @@ def read_preview(data: bytes) -> bytes:
         with rawpy.imread(io.BytesIO(data)) as raw:
             thumbnail = raw.extract_thumb()
             flip = raw.sizes.flip
-        if thumbnail.format == rawpy.ThumbFormat.JPEG:
-            preview = bytes(thumbnail.data)
+        if isinstance(thumbnail.data, bytes):  # a JPEG
+            preview = thumbnail.data
         else:
             buffer = io.BytesIO()
             Image.fromarray(thumbnail.data).save(buffer, "JPEG", quality=_QUALITY, subsampling=0)

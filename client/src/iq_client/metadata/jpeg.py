@@ -91,3 +91,9 @@ def replace(data: bytes, identifier: bytes, content: bytes) -> bytes:
         else:
             break
     return data[:at] + made + data[at:]
+
+
+def remove(data: bytes, identifier: bytes) -> bytes:
+    """The same file without a segment; every other byte stays. Raises ValueError as `segments`."""
+    found = find(data, identifier)
+    return data if found is None else data[: found.start] + data[found.end :]
