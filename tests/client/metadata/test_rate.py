@@ -6,6 +6,7 @@ import io
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -41,7 +42,7 @@ LIGHTROOM = b"""<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <?xpacket end="w"?>"""
 
 
-def photo(folder: Path, name: str = "a.jpg", **options: object) -> Path:
+def photo(folder: Path, name: str = "a.jpg", **options: Any) -> Path:
     path = folder / name
     Image.linear_gradient("L").convert("RGB").save(path, **options)
     return path
@@ -56,7 +57,7 @@ def rate(path: Path, undo_list: Path, rating: Rating = RATING, **options: bool) 
 def exiftool(path: Path) -> dict[str, str]:
     if shutil.which("exiftool") is None:
         pytest.skip("exiftool is not installed")
-    command = ["exiftool", "-s", "-XMP:all", path]
+    command = ["exiftool", "-s", "-XMP:all", str(path)]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return {key.strip(): value.strip() for key, _, value in
             (line.partition(":") for line in out.splitlines())}  # fmt: skip
@@ -65,7 +66,7 @@ def exiftool(path: Path) -> dict[str, str]:
 def exiv2(path: Path) -> dict[str, str]:
     if shutil.which("exiv2") is None:
         pytest.skip("exiv2 is not installed")
-    command = ["exiv2", "-PXkt", path]
+    command = ["exiv2", "-PXkt", str(path)]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return {key: value.strip() for key, _, value in
             (line.partition(" ") for line in out.splitlines())}  # fmt: skip

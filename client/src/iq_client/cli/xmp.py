@@ -27,7 +27,7 @@ from iq_client.results import Score
 _BORDERS = 4  # between 5, 4, 3, 2 and 1 stars
 
 
-class _Borders(click.ParamType):
+class _Borders(click.ParamType):  # type: ignore[type-arg]  # generic in late versions of click only
     """Four numbers with commas between them."""
 
     name = "A,B,C,D"
