@@ -9,7 +9,7 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo install quick test lint format repository bench soak clean
+.PHONY: help demo install quick test lint format repository wheels bench soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ format: install ## rewrite the code in the project's style
 
 repository: install ## renew model_repository/ around its graph
 	$(BIN)/iq-tools repository --onnx model_repository/nima_tower/1/model.onnx
+
+wheels: $(UV) ## build every room, and the models, as wheels in dist/
+	$(UV) build --wheel --all-packages --out-dir dist
 
 # Photos of one and of twelve megapixels, and NVIDIA's program where it is not on the PATH:
 # make bench PHOTOS=DIR LARGE=DIR PERF_ANALYZER=FILE

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from iq_client.images.files import EXTENSIONS
+from iq_client.images.kinds import SERVED
 from iq_client.results import VOTES
 from iq_serving import contract
 from iq_serving.contract import ContractError, Tower, weights_folder
@@ -103,4 +103,4 @@ def test_weights_are_kept_in_the_cache_folder(
 def test_the_client_says_the_same_in_its_own_words() -> None:
     assert tuple(VOTES) == contract.VOTES
     assert len(VOTES) == contract.VOTE_BINS
-    assert EXTENSIONS == contract.PHOTO_SUFFIXES
+    assert SERVED == contract.PHOTO_SUFFIXES

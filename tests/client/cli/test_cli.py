@@ -48,7 +48,7 @@ def test_no_server(run: Run, photos: Path, tmp_path: Path, command: str) -> None
 
 def test_no_repository_is_no_server(photos: Path, tmp_path: Path) -> None:
     run = subprocess.run(
-        [*COMMAND, "rank", str(photos)],
+        [*COMMAND, "rank", str(photos), "--model-repository", str(tmp_path)],
         env=environment(),
         cwd=tmp_path,
         capture_output=True,

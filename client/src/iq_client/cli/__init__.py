@@ -24,6 +24,7 @@ from iq_client.cli.rank import rank
 from iq_client.cli.score import score
 from iq_client.cli.serve import serve
 from iq_client.cli.tables import printable
+from iq_client.cli.xmp import undo
 from iq_client.errors import IQClientError
 
 
@@ -90,7 +91,7 @@ def cli() -> None:
     """  # noqa: D301  click wants the backspace itself
 
 
-for command in (rank, score, compare, groups, compare_models, serve, info, doctor):
+for command in (rank, score, compare, groups, undo, compare_models, serve, info, doctor):
     cli.add_command(command)
 
 

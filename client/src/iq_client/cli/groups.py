@@ -107,7 +107,7 @@ def groups(
     watched: list[Source] = []
 
     def sources() -> Iterator[Source]:
-        for source in gallery.keep(expand(paths, send.inputs)):
+        for source in gallery.keep(expand(paths, send.inputs(outcome.leave_out))):
             watched.append(prints.watch(source))
             yield watched[-1]
 

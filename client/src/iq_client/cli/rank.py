@@ -20,6 +20,7 @@ from iq_client.cli.server import (
     send_options,
     server_options,
 )
+from iq_client.cli.xmp import XmpOptions, xmp_options
 from iq_client.images.inputs import expand
 from iq_client.ranking import rank as ranked
 from iq_client.results import RankKey
@@ -39,6 +40,7 @@ from iq_client.results import RankKey
     help="lower_bound is the mean less one standard deviation: disputed photos come later.",
 )
 @copy_options
+@xmp_options
 @resume_options
 @server_options
 @send_options
@@ -52,6 +54,7 @@ def rank(
     min_score: float,
     by: RankKey,
     copy: CopyOptions,
+    xmp: XmpOptions,
     resume: ResumeOptions,
     server: ServerOptions,
     send: SendOptions,
@@ -62,9 +65,10 @@ def rank(
     stdin.
     """
     copy.check(cut=top is not None or min_score > 1)
+    xmp.check()
     outcome = scoring.Outcome()
     gallery = Gallery(html)
-    sources = gallery.keep(expand(paths, send.inputs))
+    sources = gallery.keep(expand(paths, send.inputs(outcome.leave_out)))
     with (
         open_client(server, send) as client,
         kept(resume, client) as earlier,
@@ -74,7 +78,10 @@ def rank(
     ):
         tower = output.tower(client)
         rows = ranked(scores, key=by)
-    good = [row for row in rows if row.score.ok and row.score.mean >= min_score][:top]
+    scored = [row for row in rows if row.score.ok]
+    good = [row for row in scored if row.score.mean >= min_score][:top]
+    if scored and not good:
+        click.echo(f"none of {len(scored)} photos is left by --top and --min-score", err=True)
     rows = [*good, *(row for row in rows if not row.score.ok)]
     if output.file_format is None:
         tables.print_ranking(rows)
@@ -84,4 +91,6 @@ def rank(
                 write(row.to_dict())
     gallery.write(rows)
     copy.copy([row.score.source for row in good])
+    # By their place among all photos, whatever is shown.
+    outcome.failed |= not xmp.write([row.score for row in scored])
     ctx.exit(outcome.exit_code)

@@ -42,7 +42,7 @@ def score(
     stdin. Formats other than the table are written while the scores come in.
     """
     outcome = scoring.Outcome()
-    sources = expand(paths, send.inputs)
+    sources = expand(paths, send.inputs(outcome.leave_out))
     with (
         open_client(server, send) as client,
         kept(resume, client) as earlier,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from queue import SimpleQueue
 from types import FrameType
@@ -28,10 +28,38 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Outcome:
-    """Facts that a command's exit code tells."""
+    """Facts that a command's exit code and its last lines on stderr tell.
+
+    Attributes:
+        failed: Whether an image was not scored.
+        interrupted: Whether Ctrl-C ended the scoring.
+        left_out: Counts of files that were found and are no photos, by kind.
+        unsupported: Counts of photos that need a decoder, by what to do about it.
+    """
 
     failed: bool = False
     interrupted: bool = False
+    left_out: Counter[str] = field(default_factory=Counter)
+    unsupported: Counter[str] = field(default_factory=Counter)
+
+    def leave_out(self, kind: str) -> None:
+        """Counts a file or folder that is left out."""
+        self.left_out[kind] += 1
+
+    def note(self, score: Score) -> None:
+        """Takes account of a score."""
+        if score.error is not None:
+            self.failed = True
+            if score.error.code == "UNSUPPORTED":
+                self.unsupported[score.error.message] += 1
+
+    def tell(self) -> None:
+        """Says on stderr what of the folders is not among the scores."""
+        for message, count in self.unsupported.most_common():
+            click.echo(f"not scored: {count} x {message}", err=True)
+        if self.left_out:
+            kinds = ", ".join(f"{count} x {kind}" for kind, count in self.left_out.most_common())
+            click.echo(f"left out: {kinds}", err=True)
 
     @property
     def exit_code(self) -> int:
@@ -55,7 +83,7 @@ def scores(
         sources: The images that the command line names; gone through once.
         countable: Whether all of them may be looked up before they are scored.
         kept: Scores from an earlier run; new ones are added.
-        outcome: Is told of scores that failed and of Ctrl-C.
+        outcome: Is told of scores that failed and of Ctrl-C; tells on stderr of what was left out.
 
     Yields:
         An iterator of one score per image.
@@ -74,7 +102,7 @@ def scores(
             def noted() -> Iterator[Score]:
                 for score, new in found:
                     bar.advance()
-                    outcome.failed |= not score.ok
+                    outcome.note(score)
                     if new:
                         kept.keep(score)
                     yield score
@@ -83,7 +111,9 @@ def scores(
             first = list(islice(rest, 1))
             if not first and not outcome.interrupted:
                 click.echo("no photos found", err=True)
+                outcome.failed = bool(outcome.left_out)  # nothing of what is there was scored
             yield chain(first, rest)
+    outcome.tell()
 
 
 class _Watched:

@@ -30,7 +30,7 @@ _PORT = click.IntRange(0, 65535)
     metavar="DIR",
     envvar=REPOSITORY_VARIABLE,
     show_envvar=True,
-    help="Folder of the models.  [default: ./model_repository]",
+    help="Folder of the models.  [default: ./model_repository, else those installed]",
 )
 @click.option(
     "--config-name",

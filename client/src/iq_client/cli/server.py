@@ -60,10 +60,9 @@ class SendOptions:
     shrink_to: int | None
     allow_urls: bool
 
-    @property
-    def inputs(self) -> InputOptions:
+    def inputs(self, on_left_out: Callable[[str], None]) -> InputOptions:
         """Choices in how the paths of the command line are read."""
-        return InputOptions(allow_urls=self.allow_urls)
+        return InputOptions(allow_urls=self.allow_urls, on_left_out=on_left_out)
 
 
 # An embedded server that died comes back by itself; on a busy machine that takes a while.
@@ -89,7 +88,7 @@ _SERVER_OPTIONS = [
         metavar="DIR",
         envvar=REPOSITORY_VARIABLE,
         show_envvar=True,
-        help="The embedded server's models.  [default: ./model_repository]",
+        help="The embedded server's models.  [default: ./model_repository, else those installed]",
     ),
     click.option(
         "--token",

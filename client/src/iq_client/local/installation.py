@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -14,8 +15,12 @@ from iq_client.errors import LocalServerError
 from iq_client.wire.protocol import MODEL_NAME
 
 _TOWER_FILE: Final = "tower.json"
+_MODELS_PACKAGE: Final = "iq_nima"
 REPOSITORY_VARIABLE: Final = "IQ_MODEL_REPOSITORY"
 INSTALL_HINT: Final = "pip install 'iq-client[local]'"
+_ELSEWHERE: Final = "Use a server that runs elsewhere (--url HOST:PORT), or start one with docker."
+_OLDEST_GLIBC: Final = (2, 35)
+_PYTHON_TOO_NEW: Final = (3, 13)
 
 
 def find_model_repository(given: str | Path | None = None) -> Path:
@@ -23,7 +28,7 @@ def find_model_repository(given: str | Path | None = None) -> Path:
 
     Args:
         given: A folder, or None for the variable `IQ_MODEL_REPOSITORY`, then
-            `./model_repository`.
+            `./model_repository`, then the models of the installed package `iq-nima`.
 
     Returns:
         The folder.
@@ -36,11 +41,11 @@ def find_model_repository(given: str | Path | None = None) -> Path:
     elif os.environ.get(REPOSITORY_VARIABLE):
         candidate, origin = Path(os.environ[REPOSITORY_VARIABLE]), f"${REPOSITORY_VARIABLE}"
     else:
-        candidate, origin = Path("model_repository"), "the default"
+        candidate, origin = _default_repository()
     if not any(candidate.glob("*/config.pbtxt")):
         raise LocalServerError(
             f"no model repository at {candidate.absolute()} ({origin}): a folder that holds "
-            f"`{MODEL_NAME}/` is needed. Give its path (model_repository=… or "
+            f"`{MODEL_NAME}/` is needed. Run: {INSTALL_HINT}, give its path (model_repository=… or "
             f"--model-repository) or set {REPOSITORY_VARIABLE}."
         )
     for older in candidate.glob(f"*_tower/{_TOWER_FILE}"):
@@ -50,6 +55,14 @@ def find_model_repository(given: str | Path | None = None) -> Path:
             f"{older.parent}/1/model.onnx --output {candidate}"
         )
     return candidate.resolve()
+
+
+def _default_repository() -> tuple[Path, str]:
+    here = Path("model_repository")
+    installed = importlib.util.find_spec(_MODELS_PACKAGE)
+    if here.is_dir() or installed is None or not installed.submodule_search_locations:
+        return here, "the default"
+    return Path(installed.submodule_search_locations[0]), f"the package {_MODELS_PACKAGE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +76,34 @@ class Installation:
     libpython: Path
 
 
+def unsupported() -> str | None:
+    """One sentence on why there is no embedded server for this machine; None where there is."""
+    machine = (platform.system(), platform.machine())
+    if machine != ("Linux", "x86_64"):
+        return f"The embedded server is for Linux on x86-64, not for {' on '.join(machine)}."
+    library, version = platform.libc_ver()
+    if library == "glibc" and tuple(map(int, version.split(".")[:2])) < _OLDEST_GLIBC:
+        oldest = ".".join(map(str, _OLDEST_GLIBC))
+        return f"The embedded server needs glibc {oldest} or later, and this system has {version}."
+    if library != "glibc":
+        return "The embedded server needs glibc, which this system does not have."
+    if sys.version_info[:2] >= _PYTHON_TOO_NEW:
+        return (
+            f"The embedded server needs CPython 3.11 or 3.12, and this is "
+            f"{platform.python_version()}."
+        )
+    return None
+
+
 def find_installation() -> Installation:
     """The embedded server's files.
 
     Raises:
-        LocalServerError: The wheel or the shared Python library is missing; says what to install.
+        LocalServerError: There is no such server for this machine, or the wheel or the shared
+            Python library is missing; says what to do.
     """
+    if reason := unsupported():
+        raise LocalServerError(f"{reason} {_ELSEWHERE}")
     spec = importlib.util.find_spec("pytriton")
     if spec is None or not spec.submodule_search_locations:
         raise LocalServerError(f"the embedded server is not installed. Run: {INSTALL_HINT}")
@@ -78,8 +113,7 @@ def find_installation() -> Installation:
     binary = root / "bin" / "tritonserver"
     if not binary.is_file():
         raise LocalServerError(
-            f"nvidia-pytriton is installed without its server ({binary} is missing): there is one "
-            f"for Linux on x86-64 only. Elsewhere start a container and give its address."
+            f"nvidia-pytriton is installed without its server ({binary} is missing). {_ELSEWHERE}"
         )
     if not stub.is_file():
         offered = ", ".join(sorted(path.name for path in stub.parent.parent.iterdir()))

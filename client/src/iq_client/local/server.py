@@ -117,7 +117,7 @@ class LocalServer:
 
         Args:
             model_repository: Folder of the models; None for `IQ_MODEL_REPOSITORY`, then
-                `./model_repository`.
+                `./model_repository`, then those of the package `iq-nima`.
             config_name: Which `configs/NAME.pbtxt` of each model is used, where it has one.
             host: Address to listen on, IPv4, IPv6 or a name; one that other machines reach needs
                 `token` or `insecure`.

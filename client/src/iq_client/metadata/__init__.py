@@ -1,0 +1,1 @@
+"""Metadata of photos, read and written without touching their pixels."""
