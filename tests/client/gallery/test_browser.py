@@ -289,7 +289,7 @@ def test_on_a_phone_two_photos_stand_above_each_other(open_page: OpenPage, galle
 def test_the_viewer_shows_the_file_itself_where_it_can(open_page: OpenPage, gallery: Path) -> None:
     page = open_page(gallery, **DESKTOP)
     page.locator(".card").first.click()
-    expect(page.locator(".pane img")).to_have_attribute("src", re.compile(r"^file:.*00\.png$"))
+    expect(page.locator(".pane img")).to_have_attribute("src", re.compile(r"00\.png$"))
 
 
 def test_the_page_works_when_the_files_are_gone(open_page: OpenPage, tmp_path: Path) -> None:
@@ -456,6 +456,7 @@ def test_exports(open_page: OpenPage, gallery: Path, ranking: list[RankedImage])
     rows = list(csv.DictReader(io.StringIO(exported(page, "csv", "rejected"), newline="")))
     assert [(row["path"], row["flag"]) for row in rows] == [(names[1], "reject")]
     page.locator("#export").click()
+    page.locator("#format").select_option("json")
     with page.expect_download() as download:
         page.locator("#download").click()
     assert download.value.suggested_filename == "picks.json"
@@ -480,7 +481,7 @@ def test_zoom_and_pan_go_together(open_page: OpenPage, gallery: Path) -> None:
     page = open_page(gallery, **DESKTOP)
     press(page, "ArrowRight", "c", "ArrowRight", "ArrowRight", "c")
     page.locator("#compare").click()
-    expect(page.locator('.pane img[src^="file:"]')).to_have_count(2)
+    expect(page.locator('.pane img:not([src^="data:"])')).to_have_count(2)
     page.keyboard.press("z")
     expect(page.locator("#zoom")).to_have_text("100 %")
     for _ in range(8):

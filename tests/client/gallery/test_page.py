@@ -194,11 +194,11 @@ def test_a_percentile_stands_on_the_page_where_there_is_one(tmp_path: Path) -> N
 
 
 def test_members_of_groups_get_larger_pictures_where_there_are_many_photos() -> None:
-    alone, grouped = _budgets([None] * 9_000 + [1] * 1_000, larger_in_groups=True)
+    alone, grouped = _budgets([None] * 9_000 + [1] * 1_000)
     assert grouped > 3 * alone
     assert 9_000 * alone + 1_000 * grouped <= PAGE_BYTES
-    assert _budgets([None] * 9_000 + [1] * 1_000, larger_in_groups=False) == (4_000, 4_000)
-    assert _budgets([None, 1, 1], larger_in_groups=True) == (MOST_BYTES, MOST_BYTES)
+    assert _budgets([None] * 10_000) == (4_000, 4_000)
+    assert _budgets([None, 1, 1]) == (MOST_BYTES, MOST_BYTES)
 
 
 def test_time_and_camera_stand_on_the_page(tmp_path: Path) -> None:

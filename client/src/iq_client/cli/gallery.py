@@ -57,11 +57,16 @@ class Gallery:
         total = sum(len(item.images) if isinstance(item, Group) else 1 for item in images)
         try:
             with progress("thumbnails", total) as bar:
-                write_gallery(self._path, images, open_image=self._open, on_photo=bar.advance)
+                write_gallery(self._path, images, open_image=self.open, on_photo=bar.advance)
         except OSError as error:
             raise click.FileError(str(self._path), error.strerror) from error
 
-    def _open(self, name: str) -> Image.Image:
+    def open(self, name: str) -> Image.Image:
+        """The image of a source that passed.
+
+        Raises:
+            OSError: It cannot be read.
+        """
         from PIL import Image
 
         source = self._sources[name]

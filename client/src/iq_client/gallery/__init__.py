@@ -36,13 +36,13 @@ def write_gallery(
     title: str = "Photos by quality",
     open_image: Callable[[str], Image.Image] = Image.open,
     on_photo: Callable[[], None] | None = None,
-    larger_in_groups: bool = True,
 ) -> None:
     """Write a ranking, or groups of near-identical images, as an HTML page.
 
     The page holds a thumbnail of every photo and works from a disk, a mail or a web server alike.
     Where the photos still lie at the same place beside it, a photo that is opened is shown in full
-    size. The more photos, the smaller their thumbnails: up to 16,000 of them take 40 MB at most.
+    size. The more photos, the smaller their thumbnails, and those of groups are the larger
+    ones: up to 16,000 photos take 40 MB at most.
 
     Args:
         path: The file to write; it is replaced.
@@ -51,8 +51,6 @@ def write_gallery(
         open_image: Gives the image of a score's `source`, which is taken as a path by default.
             What it cannot open (`OSError`) is shown without a picture.
         on_photo: Called from another thread after each thumbnail.
-        larger_in_groups: Whether members of a group get larger pictures than others, where there
-            are too many photos for large ones of all.
 
     Raises:
         OSError: The file cannot be written.
@@ -61,7 +59,7 @@ def write_gallery(
     page = Path(path)
     folder = page.parent.resolve()
     rows, groups = flattened(images)
-    alone, grouped = _budgets(groups, larger_in_groups=larger_in_groups)
+    alone, grouped = _budgets(groups)
 
     def picture(row: RankedImage, group: int | None) -> tuple[Picture, str | None]:
         known, size, data = UNKNOWN, None, None
@@ -92,11 +90,11 @@ def write_gallery(
     page.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def _budgets(groups: Sequence[int | None], *, larger_in_groups: bool) -> tuple[int, int]:
+def _budgets(groups: Sequence[int | None]) -> tuple[int, int]:
     """Bytes of a thumbnail of a photo alone, and of one in a group, which is compared closely."""
     each = bytes_per_thumbnail(len(groups))
     members = sum(group is not None for group in groups)
-    if not larger_in_groups or not members or each == MOST_BYTES:
+    if not members or each == MOST_BYTES:
         return each, each
     alone = max(LEAST_BYTES, each // 2)
     rest = PAGE_BYTES - alone * (len(groups) - members)

@@ -53,7 +53,7 @@ function markButtons(photo) {
   };
   const stars = make("span", "stars");
   for (let number = 1; number <= 5; number++) {
-    const star = button("star", number <= photo.stars ? "★" : "☆", count(number, "star"), () =>
+    const star = button(number <= photo.stars ? "star on" : "star", number <= photo.stars ? "★" : "☆", count(number, "star"), () =>
       mark([photo, { stars: photo.stars === number ? 0 : number }]));
     star.setAttribute("aria-pressed", photo.stars === number);
     stars.append(star);
