@@ -14,6 +14,7 @@ from iq_client.cli import exit_codes
 from iq_client.cli.apply import apply
 from iq_client.cli.compare import compare
 from iq_client.cli.doctor import doctor
+from iq_client.cli.gallery_serve import gallery
 from iq_client.cli.groups import groups
 from iq_client.cli.info import info
 from iq_client.cli.rank import rank
@@ -62,7 +63,7 @@ def cli() -> None:
     """  # noqa: D301  click wants the backspace itself
 
 
-for command in (rank, score, compare, groups, apply, serve, info, doctor):
+for command in (rank, score, compare, groups, gallery, apply, serve, info, doctor):
     cli.add_command(command)
 
 
