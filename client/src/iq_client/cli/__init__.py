@@ -15,9 +15,11 @@ from typing import Any, NoReturn
 import click
 
 from iq_client.cli import exit_codes
+from iq_client.cli.apply import apply
 from iq_client.cli.compare import compare
 from iq_client.cli.compare_models import compare_models
 from iq_client.cli.doctor import doctor
+from iq_client.cli.gallery_serve import gallery
 from iq_client.cli.groups import groups
 from iq_client.cli.info import info
 from iq_client.cli.rank import rank
@@ -91,7 +93,9 @@ def cli() -> None:
     """  # noqa: D301  click wants the backspace itself
 
 
-for command in (rank, score, compare, groups, undo, compare_models, serve, info, doctor):
+for command in (
+    rank, score, compare, groups, gallery, apply, undo, compare_models, serve, info, doctor,
+):  # fmt: skip
     cli.add_command(command)
 
 

@@ -57,17 +57,20 @@ class Gallery:
         total = sum(len(item.images) if isinstance(item, Group) else 1 for item in images)
         try:
             with progress("thumbnails", total) as bar:
-                write_gallery(self._path, images, open_image=self._open, on_photo=bar.advance)
+                write_gallery(self._path, images, open_image=self.open, on_photo=bar.advance)
         except OSError as error:
             raise click.FileError(str(self._path), error.strerror) from error
 
-    def _open(self, name: str) -> Image.Image:
+    def open(self, name: str) -> Image.Image:
+        """The image of a source that passed.
+
+        Raises:
+            OSError: It cannot be read.
+        """
         from PIL import Image
 
-        source = self._sources[name]
-        if source.path is not None:
-            return Image.open(source.path)
         try:
-            return Image.open(io.BytesIO(source.load()))  # a URL
+            # As it was sent: of a RAW file the preview, of a HEIC file what was decoded.
+            return Image.open(io.BytesIO(self._sources[name].load()))
         except InputError as error:
             raise OSError(str(error)) from error

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
+import contextlib
 import os
-import string
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from html import escape
-from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Final
 from urllib.parse import quote
 
 from PIL import Image
 
 from iq_client.files import replacing
-from iq_client.gallery.thumbnails import Thumbnail, bytes_per_thumbnail, thumbnail
-from iq_client.ranking import KEYS
+from iq_client.gallery.facts import UNKNOWN, facts
+from iq_client.gallery.render import Picture, flattened, record, render
+from iq_client.gallery.thumbnails import (
+    LEAST_BYTES,
+    MOST_BYTES,
+    PAGE_BYTES,
+    bytes_per_thumbnail,
+    thumbnail,
+)
 from iq_client.results import Group, RankedImage
 
 __all__ = ["write_gallery"]
 
-_THUMBNAILS_PER_BLOCK = 64  # the page reads a block when one of its photos comes into view
+_BLOCK_BYTES: Final = 300_000  # of thumbnails: what a page parses at once without a stutter
+_MOST_IN_BLOCK: Final = 64
 
 
 def write_gallery(
@@ -39,7 +42,8 @@ def write_gallery(
 
     The page holds a thumbnail of every photo and works from a disk, a mail or a web server alike.
     Where the photos still lie at the same place beside it, a photo that is opened is shown in full
-    size. The more photos, the smaller their thumbnails: up to 16,000 of them take 40 MB at most.
+    size. The more photos, the smaller their thumbnails, and those of groups are the larger
+    ones: up to 16,000 photos take 40 MB at most.
 
     Args:
         path: The file to write; it is replaced.
@@ -54,107 +58,54 @@ def write_gallery(
         ValueError: The groups are ordered by different keys.
     """
     page = Path(path)
-    rows, groups = _flat(images)
-    max_bytes = bytes_per_thumbnail(len(rows))
+    folder = page.parent.resolve()
+    rows, groups = flattened(images)
+    alone, grouped = _budgets(groups)
 
-    def picture(row: RankedImage) -> Thumbnail | None:
-        try:
-            with open_image(row.score.source) as image:
-                small = thumbnail(image, max_bytes)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            small = None  # Pillow's decoders raise all of these on broken files
+    def picture(row: RankedImage, group: int | None) -> tuple[Picture, str | None]:
+        known, size, data = UNKNOWN, None, None
+        # Pillow's decoders raise all of these on broken files.
+        with (
+            contextlib.suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError),
+            open_image(row.score.source) as image,
+        ):
+            known = facts(image)
+            small = thumbnail(image, alone if group is None else grouped)
+            size, data = (small.width, small.height), small.data_uri
         if on_photo:
             on_photo()
-        return small
+        return Picture(size, known, _beside(folder, row.score.source)), data
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        pictures = list(pool.map(picture, rows))
-    photos = [
-        _photo(row, group, small, page.parent)
-        for row, group, small in zip(rows, groups, pictures, strict=True)
-    ]
-    blocks = [
-        [small.data_uri if small else None for small in pictures[start:][:_THUMBNAILS_PER_BLOCK]]
-        for start in range(0, len(pictures), _THUMBNAILS_PER_BLOCK)
-    ]
-    style, script = _part("gallery.css"), _part("gallery.js")
-    text = string.Template(_part("gallery.html")).substitute(
-        title=escape(title),
-        style=style,
-        style_hash=_csp_hash(style),
-        script=script,
-        script_hash=_csp_hash(script),
-        photos=_data({"block": _THUMBNAILS_PER_BLOCK, "photos": photos}),
-        thumbnails="\n".join(
-            f'<script type="application/json" class="thumbnails">{_data(block)}</script>'
-            for block in blocks
-        ),
+        pictures = list(pool.map(picture, rows, groups))
+    text = render(
+        title,
+        [
+            record(row, group, picture)
+            for row, group, (picture, _) in zip(rows, groups, pictures, strict=True)
+        ],
+        thumbnails=[data for _, data in pictures],
+        block=max(1, min(_MOST_IN_BLOCK, _BLOCK_BYTES // max(alone, grouped))),
     )
     with replacing(page) as stream:
         # A title may be made from a file name that is not valid Unicode.
         stream.write(text.encode("utf-8", "backslashreplace"))
 
 
-def _flat(
-    images: Sequence[RankedImage] | Sequence[Group],
-) -> tuple[list[RankedImage], list[int | None]]:
-    """All images, each with its rank among all of them, and the number of its group."""
-    rows: list[RankedImage] = []
-    groups: list[int | None] = []
-    items: Sequence[RankedImage | Group] = images
-    for number, item in enumerate(items):
-        members = item.images if isinstance(item, Group) else (item,)
-        rows.extend(members)
-        groups.extend([number if len(members) > 1 else None] * len(members))
-    keys = {item.key for item in items if isinstance(item, Group)}
-    if len(keys) > 1:
-        raise ValueError(
-            f"groups of one page are ordered by one key, not by {', '.join(sorted(keys))}"
-        )
-    for key in keys:
-        value = KEYS[key]
-        best_first = sorted(
-            (index for index, row in enumerate(rows) if row.score.ok),
-            key=lambda index: -value(rows[index].score),
-        )
-        for place, index in enumerate(best_first, start=1):
-            rows[index] = RankedImage(place, rows[index].score)
-    return rows, groups
+def _budgets(groups: Sequence[int | None]) -> tuple[int, int]:
+    """Bytes of a thumbnail of a photo alone, and of one in a group, which is compared closely."""
+    each = bytes_per_thumbnail(len(groups))
+    members = sum(group is not None for group in groups)
+    if not members or each == MOST_BYTES:
+        return each, each
+    alone = max(LEAST_BYTES, each // 2)
+    rest = PAGE_BYTES - alone * (len(groups) - members)
+    return alone, max(each, min(MOST_BYTES, rest // members))
 
 
-def _photo(
-    row: RankedImage, group: int | None, small: Thumbnail | None, folder: Path
-) -> dict[str, Any]:
-    score = row.score
-    photo: dict[str, Any] = {"name": score.source, "rank": row.rank}
-    if score.error is None:
-        photo["mean"] = round(score.mean, 4)
-        photo["std"] = round(score.std, 4)
-        if score.percentile is not None:
-            photo["percentile"] = round(score.percentile)
-        photo["p"] = [round(probability, 4) for probability in score.distribution]
-    else:
-        photo["error"] = [score.error.code, score.error.message]
-    if small is not None:
-        photo["size"] = [small.width, small.height]
-    if group is not None:
-        photo["group"] = group
-    if Path(score.source).is_file():
-        # Quoted whole, so that no name is taken for a scheme, a query or markup.
-        relative = os.path.relpath(Path(score.source).resolve(), folder.resolve())
-        photo["original"] = quote(os.fsencode(relative))
-    return photo
-
-
-def _part(name: str) -> str:
-    return (resources.files(__name__) / name).read_text(encoding="utf-8")
-
-
-def _csp_hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode()
-
-
-def _data(value: object) -> str:
-    """JSON that cannot end the script element it stands in, whatever the file names say."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)  # ASCII, by default
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+def _beside(folder: Path, source: str) -> str | None:
+    """A file's address from a page in the folder."""
+    if not Path(source).is_file():
+        return None
+    # Quoted whole, so that no name is taken for a scheme, a query or markup.
+    return quote(os.fsencode(os.path.relpath(Path(source).resolve(), folder)))

@@ -1,0 +1,128 @@
+"""`iq-client gallery`: a folder's gallery on a web server of this machine, which writes marks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import click
+
+from iq_client.cli import scoring
+from iq_client.cli.gallery import Gallery
+from iq_client.cli.output import FileToWrite
+from iq_client.cli.resume import ResumeOptions, kept
+from iq_client.cli.sections import SectionedCommand
+from iq_client.cli.server import (
+    SendOptions,
+    ServerOptions,
+    open_client,
+    send_options,
+    server_options,
+)
+from iq_client.client import Client
+from iq_client.images.inputs import expand
+from iq_client.images.source import Source
+from iq_client.ranking import rank
+from iq_client.results import Score
+
+_LOOK_EVERY = 2.0  # seconds
+
+_State: TypeAlias = tuple[int, int]  # a file's size and time of change
+
+
+@click.command(cls=SectionedCommand)
+@click.option(
+    "--serve",
+    "folder",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="The photos to show.",
+)
+@click.option("--watch", is_flag=True, help="Score and show photos that arrive later as well.")
+@click.option(
+    "--picks",
+    type=FileToWrite(),
+    metavar="FILE",
+    help="Where marks are written, as CSV.  [default: picks.csv in DIR]",
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="To listen on.  [default: a free one]"
+)
+@server_options
+@send_options
+@click.pass_context
+def gallery(
+    ctx: click.Context,
+    folder: Path,
+    watch: bool,
+    picks: Path | None,
+    port: int,
+    server: ServerOptions,
+    send: SendOptions,
+) -> None:
+    """Show a folder in the browser and write picks, rejects and stars as they are made.
+
+    The page comes from this machine alone, at an address that nobody can guess; it shows the
+    photos themselves in full size. Ctrl-C ends it. `iq-client apply` takes the file of marks.
+    """
+    from iq_client.gallery.server import GalleryServer  # brings Pillow, which takes a while
+
+    picks = picks or folder / "picks.csv"
+    outcome = scoring.Outcome()
+    shown = Gallery(picks)  # keeps the sources for their pictures
+    sources = shown.keep(expand(str(folder), send.inputs(outcome.leave_out)))
+    try:
+        page = GalleryServer(picks, title=folder.resolve().name, open_image=shown.open, port=port)
+    except ValueError as error:
+        raise click.UsageError(f"{picks}: {error}; name another file with --picks") from error
+    except OSError as error:
+        raise click.UsageError(f"{picks}, port {port}: {error.strerror}") from error
+    with page, open_client(server, send) as client:
+        with (
+            kept(ResumeOptions(None, False), client) as earlier,
+            scoring.scores(client, sources, countable=True, kept=earlier, outcome=outcome) as found,
+        ):
+            scores = list(found)
+        page.show(rank(scores))
+        click.echo(f"{page.url}\nmarks go to {picks}; Ctrl-C ends")
+        try:
+            for arrived in _arrivals(folder, {score.source for score in scores}, watch=watch):
+                scores += _score(client, shown, arrived)
+                page.show(rank(scores))
+        except KeyboardInterrupt:
+            click.echo("ended", err=True)
+    ctx.exit(outcome.exit_code)
+
+
+def _arrivals(folder: Path, known: set[str], *, watch: bool) -> Iterator[list[Source]]:
+    """Photos that were not there before, once they are whole: alike in two looks."""
+    before: dict[str, _State] = {}
+    while True:
+        time.sleep(_LOOK_EVERY)
+        if not watch:
+            continue
+        now: dict[str, _State] = {}
+        whole = []
+        for source in expand(str(folder)):
+            if source.name in known or source.path is None:
+                continue
+            try:
+                status = source.path.stat()
+            except OSError:
+                continue  # gone again
+            now[source.name] = (status.st_size, status.st_mtime_ns)
+            if before.get(source.name) == now[source.name]:
+                whole.append(source)
+        before = now
+        known |= {source.name for source in whole}
+        if whole:
+            yield whole
+
+
+def _score(client: Client, shown: Gallery, sources: list[Source]) -> list[Score]:
+    scores = client.score_images(list(shown.keep(sources)))
+    click.echo(f"{len(scores)} new", err=True)
+    return scores
