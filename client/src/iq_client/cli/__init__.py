@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from iq_client.cli import exit_codes
+from iq_client.cli.bulk import bulk
 from iq_client.cli.compare import compare
 from iq_client.cli.doctor import doctor
 from iq_client.cli.groups import groups
@@ -61,7 +62,7 @@ def cli() -> None:
     """  # noqa: D301  click wants the backspace itself
 
 
-for command in (rank, score, compare, groups, serve, info, doctor):
+for command in (rank, score, compare, groups, bulk, serve, info, doctor):
     cli.add_command(command)
 
 
