@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -103,26 +102,48 @@ def assert_whole(output: Folder, manifest: Manifest, paths: list[Path]) -> None:
     assert len(set(means)) > 3
 
 
-@dataclass
 class ServerProcess:
     """A server that may be killed and started again at the same address."""
 
-    seconds: float
-    url: str = ""
-    process: subprocess.Popen[str] = field(init=False)
+    def __init__(self, seconds: float) -> None:
+        """Starts it.
+
+        Args:
+            seconds: Time that it takes for a request.
+        """
+        self._command = [sys.executable, "-m", "tests.client.bulk.serve_faulty", str(seconds)]
+        self._next = self._prepare()
+        self.url = ""
+        self.start()
+
+    def _prepare(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self._command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def start(self) -> None:
-        port = self.url.rpartition(":")[2] or "0"
-        command = [sys.executable, "-m", "tests.client.bulk.serve_faulty", port, str(self.seconds)]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        with self.process.stdout as lines:
-            self.url = lines.readline().strip()
-        assert self.url
+        """Starts the process that waits, and has another one wait."""
+        self._process, self._next = self._next, self._prepare()
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(f"{self.url.rpartition(':')[2] or 0}\n")
+        self._process.stdin.flush()
+        self.url = self._process.stdout.readline().strip()
 
     def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        """Kills the server."""
+        self._end(self._process)
+
+    def close(self) -> None:
+        """Kills the process that waits as well."""
+        self.kill()
+        self._end(self._next)
+
+    def _end(self, process: subprocess.Popen[str]) -> None:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            assert stream is not None
+            stream.close()
 
 
 @pytest.fixture
@@ -132,8 +153,7 @@ def start_server() -> Iterator[Callable[[float], ServerProcess]]:
 
         def start(seconds: float = 0.0) -> ServerProcess:
             server = ServerProcess(seconds)
-            server.start()
-            stack.callback(server.kill)
+            stack.callback(server.close)
             return server
 
         yield start

@@ -1,8 +1,9 @@
 """A server that keeps the contract, as a process of its own that a test may kill.
 
-    python -m tests.client.bulk.serve_faulty PORT SECONDS_A_REQUEST
+    python -m tests.client.bulk.serve_faulty SECONDS_A_REQUEST
 
-Writes its address as one line and serves until it is killed.
+Waits for a line with its port, answers it with its address, and serves until stdin ends: what takes
+long when it starts is done before it is asked for.
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ from typing import Any
 from tests.client.faulty import FaultyServer, description
 
 
-def main(port: int, seconds: float) -> None:
+def main(seconds: float) -> None:
     def wait(number: int, request: Any, context: Any) -> None:
         time.sleep(seconds)
 
-    with FaultyServer(port=port) as server:
+    port = sys.stdin.readline()
+    if not port:
+        return
+    with FaultyServer(port=int(port)) as server:
         server.tower = description()
         server.fault = wait
         print(server.url, flush=True)
-        while True:
-            time.sleep(60)
+        sys.stdin.read()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]))
+    main(float(sys.argv[1]))

@@ -75,9 +75,9 @@ def test_kinds_by_ending(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BulkError, match="nothing at .*/gone"):
+    with pytest.raises(BulkError, match=r"nothing at .*/gone"):
         list(find([f"{tmp_path}/gone"]))
-    with pytest.raises(BulkError, match="no file matches .*gone"):
+    with pytest.raises(BulkError, match=r"no file matches .*gone"):
         list(find([f"{tmp_path}/gone*.jpg"]))
 
 

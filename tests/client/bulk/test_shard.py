@@ -150,7 +150,7 @@ def test_a_server_of_another_tower_than_the_run_is_not_asked(
     made: Manifest, output: Folder, client: Client, scoring: FaultyServer, tower: TowerIdentity
 ) -> None:
     scoring.tower = description("other")
-    with pytest.raises(ShardError, match="the server has the tower other@.*run is of the tower"):
+    with pytest.raises(ShardError, match=r"server has the tower other@.*run is of the tower"):
         score(made, output, client, tower)
     assert scoring.requests == [] and output.read("00000.parquet") is None
 
@@ -165,9 +165,11 @@ def test_a_tower_that_changes_in_the_middle_costs_the_shard(
             context.abort(grpc.StatusCode.UNAVAILABLE, "injected")
 
     scoring.fault = swap
-    with Client(scoring.url, batch_size=4, in_flight=1) as client:
-        with pytest.raises(ShardError, match="the server changed its tower"):
-            score(made, output, client, tower)
+    with (
+        Client(scoring.url, batch_size=4, in_flight=1) as client,
+        pytest.raises(ShardError, match="the server changed its tower"),
+    ):
+        score(made, output, client, tower)
     assert output.read("00000.parquet") is None
 
 
@@ -228,16 +230,20 @@ def test_reading_ends_where_nobody_answers_any_more(
     scoring.fault = abort(grpc.StatusCode.UNAVAILABLE)
     made = plan([str(lines)], output, 1000)
     retry = RetryPolicy(attempts=1)
-    with Client(scoring.url, batch_size=4, in_flight=1, retry=retry) as client:
-        with pytest.raises(ShardError, match="20 photos in a row got no answer: UNAVAILABLE"):
-            score(made, output, client, tower)
+    with (
+        Client(scoring.url, batch_size=4, in_flight=1, retry=retry) as client,
+        pytest.raises(ShardError, match="20 photos in a row got no answer: UNAVAILABLE"),
+    ):
+        score(made, output, client, tower)
     assert len(scoring.requests) < 500 / 4
 
 
 def test_no_server_is_told(made: Manifest, output: Folder, tower: TowerIdentity) -> None:
-    with Client("127.0.0.1:1", retry=RetryPolicy(attempts=1)) as client:
-        with pytest.raises(ConnectError):
-            score(made, output, client, tower)
+    with (
+        Client("127.0.0.1:1", retry=RetryPolicy(attempts=1)) as client,
+        pytest.raises(ConnectError),
+    ):
+        score(made, output, client, tower)
 
 
 def test_an_input_that_became_shorter_is_told(

@@ -134,8 +134,8 @@ class Columns:
             pa.array(np.frombuffer(self.means, np.float32), mask=missing),
             pa.array(np.frombuffer(self.stds, np.float32), mask=missing),
             pa.array(percentile, mask=np.isnan(percentile)),
-            # Ten times nothing, where there is no score: Arrow writes lists of a fixed size that are
-            # null, and cannot read them back.
+            # Ten times null where there is no score: Arrow also writes a list of fixed size that is
+            # null itself, but cannot read it back.
             pa.FixedSizeListArray.from_arrays(
                 pa.array(
                     np.frombuffer(self.distributions, np.float32),

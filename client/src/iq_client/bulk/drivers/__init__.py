@@ -94,6 +94,10 @@ class Worker:
         except Exception as error:  # the worker has other shards to score
             return ShardFailure(shard.name, str(error) or type(error).__name__)
 
+    def close(self) -> None:
+        """Ends the client."""
+        self._client.close()
+
 
 class Queue:
     """Shards that wait for a worker, those that failed once more behind the others."""
