@@ -102,6 +102,16 @@ def assert_whole(output: Folder, manifest: Manifest, paths: list[Path]) -> None:
     assert len(set(means)) > 3
 
 
+def workers_of(pid: int) -> list[int]:
+    """The workers of a driver, which runs in the main thread of a process."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [
+        int(child)
+        for child in children
+        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+
+
 class ServerProcess:
     """A server that may be killed and started again at the same address."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.client.bulk.conftest import ROOT, MakePhotos, ServerProcess, assert_whole
+from tests.client.bulk.conftest import ROOT, MakePhotos, ServerProcess, assert_whole, workers_of
 from tests.client.cli.conftest import COMMAND, environment
 
 from iq_client.bulk import manifest
@@ -63,10 +63,6 @@ def wait_for_files(output: Folder, process: subprocess.Popen[str]) -> None:
         time.sleep(0.05)
 
 
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
 def planned(output: Folder) -> Manifest:
     made = manifest.load(output)
     assert made is not None and len(made.shards) == SHARDS
@@ -76,7 +72,7 @@ def planned(output: Folder) -> Manifest:
 def test_a_killed_driver(paths: list[Path], output: Folder, server: ServerProcess) -> None:
     process = start(command(paths, output, server))
     wait_for_files(output, process)
-    workers = children(process.pid)
+    workers = workers_of(process.pid)
     assert workers
     process.kill()
     process.communicate()

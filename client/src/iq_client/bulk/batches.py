@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from iq_client.bulk.read import source_of
+from iq_client.bulk.read import source_of, source_of_bytes
 from iq_client.client import Client
 from iq_client.images.inputs import InputOptions
 from iq_client.images.source import Source
@@ -60,7 +60,7 @@ class BatchScorer:
         names = batch.get("id", range(len(content)))
         for name, value in zip(names, content, strict=True):
             if "bytes" in batch:
-                yield Source(str(name), lambda value=value: bytes(value))  # type: ignore[misc]
+                yield source_of_bytes(str(name), value)
             else:
                 yield source_of(str(name), value, self._inputs)
 

@@ -15,6 +15,7 @@ from iq_client.images.files import EXTENSIONS
 Kind: TypeAlias = Literal["photo", "parquet", "tar"]
 
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz")
+WEB = ("http://", "https://")
 _LIST_ENDING = ".txt"
 
 
@@ -44,13 +45,13 @@ def find(inputs: Iterable[str]) -> Iterator[Found]:
         BulkError: An input is not there or cannot be listed.
     """
     for given in inputs:
-        if given.startswith(("http://", "https://")):
+        if given.startswith(WEB):
             yield Found(given, given, _kind(given) or "photo")
             continue
         fs, path = open_path(given)
         try:
             yield from _find(fs, path, given)
-        except (BulkError, GeneratorExit):
+        except BulkError:
             raise
         except Exception as error:  # of whichever package the store is reached with
             raise BulkError(f"cannot list {given}: {error or type(error).__name__}") from error

@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any, Final, Literal
 
-from iq_client.bulk.listing import TAR_ENDINGS, Found, find
-from iq_client.bulk.store import Folder, open_path
+from iq_client.bulk.listing import TAR_ENDINGS, WEB, Found, find
+from iq_client.bulk.store import Folder, open_path, url_of
 from iq_client.errors import BulkError
 from iq_client.formats import import_pyarrow, valid_text
 
@@ -52,7 +52,7 @@ class Manifest:
     """The shards of a bulk run.
 
     Attributes:
-        inputs: The inputs as they were given.
+        inputs: Addresses of the inputs; absolute paths on this machine.
         shards: In the order of the inputs.
     """
 
@@ -112,18 +112,24 @@ def plan(inputs: Sequence[str], output: Folder, shard_size: int) -> Manifest:
             inputs are of several kinds.
     """
     manifest = load(output)
+    given = tuple(map(_address, inputs))
     if manifest is None:
-        made = Manifest(tuple(inputs), tuple(_cut(inputs, output, shard_size)))
+        made = Manifest(given, tuple(_cut(inputs, output, shard_size)))
         if output.create(FILE, made.to_json().encode()):
             return made
         manifest = load(output)  # another driver was faster
-    if manifest is None or manifest.inputs != tuple(inputs):
+    if manifest is None or manifest.inputs != given:
         there = " ".join(manifest.inputs) if manifest else "nothing"
         raise BulkError(
-            f"{output.url} holds the scores of {there}, not of {' '.join(inputs)}: name another "
+            f"{output.url} holds the scores of {there}, not of {' '.join(given)}: name another "
             f"--output, or the same input"
         )
     return manifest
+
+
+def _address(given: str) -> str:
+    """An input such that it means the same in every folder and on every machine."""
+    return given if given.startswith(WEB) else url_of(*open_path(given))
 
 
 def _cut(inputs: Sequence[str], output: Folder, shard_size: int) -> list[Shard]:
@@ -172,9 +178,9 @@ def _listed(chunk: Sequence[Found], number: int, output: Folder) -> Shard:
         "id": [valid_text(found.id) for found in chunk],
         "uri": pa.array([found.uri.encode("utf-8", "surrogateescape") for found in chunk]),
     }
-    digest = hashlib.sha256(json.dumps(columns["id"]).encode()).hexdigest()[:12]
     stream = io.BytesIO()
     parquet.write_table(pa.table(columns), stream)
+    digest = hashlib.sha256(stream.getvalue()).hexdigest()[:12]
     path = f"{LISTING}/{number:05}-{digest}.parquet"
     output.write(path, stream.getvalue())
     return Shard(f"{number:05}", "listing", path, rows=len(chunk))

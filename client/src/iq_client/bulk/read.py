@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, Final, Self
 
+from iq_client.bulk.listing import WEB
 from iq_client.bulk.manifest import Shard
 from iq_client.bulk.store import Folder, is_local, open_path
 from iq_client.errors import InputError, ShardError
@@ -47,8 +48,6 @@ def read_sources(
                 yield make()
     except ShardError as error:
         raise ShardError(f"cannot read {shard.path}: {error}") from error
-    except GeneratorExit:
-        raise
     except Exception as error:  # of whichever package the store is reached with
         raise ShardError(f"cannot read {shard.path}: {error or type(error).__name__}") from error
 
@@ -84,7 +83,7 @@ def _parquet(shard: Shard, output: Folder, options: InputOptions) -> Iterator[Ca
                     return
                 if index >= shard.start:
                     if content == "bytes":
-                        yield functools.partial(_given, str(name), value)
+                        yield functools.partial(source_of_bytes, str(name), value)
                     else:
                         yield functools.partial(source_of, str(name), value, options)
                 index += 1
@@ -101,7 +100,13 @@ def _groups(metadata: Any, start: int) -> tuple[list[int], int]:
     return [], first
 
 
-def _given(name: str, data: bytes | None) -> Source:
+def source_of_bytes(name: str, data: bytes | None) -> Source:
+    """The photo that some bytes are the file of.
+
+    Args:
+        name: Its id.
+        data: The bytes; None for a photo without any.
+    """
     if data is None:
         return broken(name, "BAD_INPUT", "the row has no bytes")
     return Source(name, functools.partial(bytes, data))
@@ -119,7 +124,7 @@ def source_of(name: str, uri: str | bytes | None, options: InputOptions) -> Sour
     if uri is None:
         return broken(name, "BAD_INPUT", "the row has no uri")
     uri = os.fsdecode(uri)
-    if uri.startswith(("http://", "https://")):
+    if uri.startswith(WEB):
         return replace(next(expand_one(uri, 0, options)), name=name)
     if "://" not in uri:
         return Source(name, functools.partial(read_file, uri))
@@ -172,8 +177,8 @@ class _Member(tarfile.TarInfo):
         try:
             return super().fromtarfile(archive)
         except tarfile.HeaderError as error:
-            if type(error).__name__ == "EOFHeaderError":  # the mark
-                raise
+            if isinstance(error, tarfile.EOFHeaderError):  # type: ignore[attr-defined]
+                raise  # this is the mark
             raise ShardError(f"the tar ends early or is damaged: {error}") from error
 
 
@@ -182,4 +187,4 @@ def _member(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> Sou
         return broken(name, "TOO_LARGE", f"{member.size} bytes are more than a request holds")
     content = archive.extractfile(member)
     assert content is not None  # it is a file
-    return _given(name, content.read())
+    return source_of_bytes(name, content.read())

@@ -40,7 +40,7 @@ def top(output: Folder, count: int) -> list[tuple[float, str]]:
                 table = parquet.ParquetFile(stream)
                 found = table.read(["mean"])["mean"].to_numpy().astype(np.float32)
                 # NaN, where there is no score, is above nothing.
-                least = means[-1] if len(means) == count and count else -np.inf
+                least = means[-1] if len(means) == count else -np.inf
                 better = np.flatnonzero(found > least)
                 if not len(better):
                     continue

@@ -34,10 +34,10 @@ def pinned_tower(output: Folder) -> TowerIdentity | None:
         BulkError: It cannot be read.
     """
     data = output.read(FILE)
-    if data is None or json.loads(data) is None:
+    if data is None:
         return None
     try:
-        return TowerIdentity.parse(data.decode())
+        return None if json.loads(data) is None else TowerIdentity.parse(data.decode())
     except ValueError as error:
         raise BulkError(f"{output.url}/{FILE}: {error}") from error
 

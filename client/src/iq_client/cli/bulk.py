@@ -286,7 +286,13 @@ def status(output: str, missing: bool) -> None:
 @bulk.command()
 @click.argument("output")
 @click.option(
-    "-n", "count", type=click.IntRange(1), default=100, show_default=True, help="Photos at most."
+    "-n",
+    "count",
+    type=click.IntRange(1),
+    metavar="N",
+    default=100,
+    show_default=True,
+    help="Photos at most.",
 )
 @click.option("--ids", is_flag=True, help="Without the means.")
 @_needs_pyarrow

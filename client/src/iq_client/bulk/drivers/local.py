@@ -54,7 +54,7 @@ def score_locally(
                 assert isinstance(connection, Connection)
                 process = busy.pop(connection)
                 shard, outcome = process.take()
-                if process.process.is_alive():
+                if not connection.closed:
                     idle.append(process)
                 if (last := queue.returned(shard, outcome)) is not None:
                     yield last
