@@ -18,7 +18,7 @@ from iq_client.bulk import shard as shards
 from iq_client.bulk.manifest import Manifest, Shard, plan
 from iq_client.bulk.shard import ShardResult, read_finished, score_shard
 from iq_client.bulk.store import Folder
-from iq_client.errors import BulkError, ConnectError, IQClientError, ShardError
+from iq_client.errors import BulkError, DeadlineExceeded, IQClientError, ShardError
 from iq_client.images.inputs import InputOptions
 
 OPTIONS = InputOptions()
@@ -238,10 +238,21 @@ def test_reading_ends_where_nobody_answers_any_more(
     assert len(scoring.requests) < 500 / 4
 
 
-def test_no_server_is_told(made: Manifest, output: Folder, tower: TowerIdentity) -> None:
+def test_a_server_that_is_away_is_waited_for(
+    made: Manifest, output: Folder, client: Client, scoring: FaultyServer, tower: TowerIdentity
+) -> None:
+    scoring.ready_after = 3
+    assert score(made, output, client, tower).scored == 30
+    assert scoring.asked > 3
+
+
+def test_no_server_is_told(
+    made: Manifest, output: Folder, tower: TowerIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "READY_SECONDS", 0.2)
     with (
         Client("127.0.0.1:1", retry=RetryPolicy(attempts=1)) as client,
-        pytest.raises(ConnectError),
+        pytest.raises(DeadlineExceeded, match=r"127\.0\.0\.1:1"),
     ):
         score(made, output, client, tower)
 

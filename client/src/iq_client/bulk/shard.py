@@ -27,7 +27,7 @@ from iq_client.results import VOTES, Score, TowerIdentity
 
 SUMMARY_KEY: Final = "shard.json"  # of a file's metadata
 VERSION: Final = 1
-READY_SECONDS: Final = 60.0  # that a server may be away in the middle of a shard
+READY_SECONDS: Final = 60.0  # that a server may be away
 
 # What a request failed with, of which its images may be innocent. A file that is not there is
 # NOT_FOUND as well.
@@ -266,6 +266,7 @@ def score_shard(
         check_tower(f"{output.url}/{shard.file} has", finished.tower, tower)
         if not (retry_errors and finished.errors):
             return ShardResult(shard.name, finished.rows, finished.errors)
+    client.wait_until_ready(READY_SECONDS)
     now = client.server_info().tower
     if in_words(now) != in_words(tower):
         raise ShardError(f"the server has {in_words(now)}, the run is of {in_words(tower)}")
