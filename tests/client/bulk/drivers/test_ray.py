@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.client.bulk.conftest import MakePhotos, assert_whole, job
+from tests.client.bulk.conftest import MakePhotos, assert_whole, job, rows
 from tests.client.faulty import FaultyServer
 
 from iq_client import Client, LocalServer
@@ -27,17 +27,19 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
+HEAD = {"num_cpus": 4, "include_dashboard": False}
+
+
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
+    """Two nodes, of which the last test kills one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        # The tasks import what this process does, the tests' own modules among it.
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[4])]))
         import ray
         from ray.cluster_utils import Cluster
 
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 4})
+        cluster = Cluster(initialize_head=True, head_node_args=HEAD)
         cluster.add_node(num_cpus=4)
         cluster.wait_for_nodes()
         ray.init(address=cluster.address, log_to_driver=False)
@@ -57,27 +59,6 @@ def paths(make_photos: MakePhotos) -> list[Path]:
 def made(output: Folder, paths: list[Path]) -> Manifest:
     """Twelve shards of ten photos."""
     return plan([str(paths[0].parent)], output, 10)
-
-
-def test_every_shard_is_scored_though_a_node_is_killed(
-    cluster: Any, made: Manifest, output: Folder, scoring: FaultyServer, paths: list[Path]
-) -> None:
-    from iq_client.bulk.drivers.ray import score_on_ray
-
-    killed = False
-
-    def kill(number: int, request: Any, context: Any) -> None:
-        nonlocal killed
-        if number == 6:
-            killed = True
-            (raylet,) = cluster.worker_nodes.copy().pop().all_processes["raylet"]
-            os.kill(raylet.process.pid, signal.SIGKILL)
-
-    scoring.fault = kill
-    outcomes = list(score_on_ray(job(output, scoring.url), made.shards))
-    assert killed
-    assert [type(outcome) for outcome in outcomes] == [ShardResult] * 12
-    assert_whole(output, made, paths)
 
 
 def test_a_killed_task_costs_nothing(
@@ -115,12 +96,32 @@ def test_every_node_starts_one_server(
     assert not [outcome for outcome in outcomes if isinstance(outcome, ShardFailure)], outcomes
     with Client(stub_server.url) as client:
         expected = {score.source: score.mean for score in client.iter_scores(made.inputs[0])}
-    from tests.client.bulk.conftest import rows
-
     found = rows(output, made)
     assert [row["id"] for row in found] == list(expected)
     assert [row["mean"] for row in found] == pytest.approx(list(expected.values()))
     assert len(set(expected.values())) > 3
+
+
+def test_a_killed_node_costs_nothing(
+    cluster: Any, made: Manifest, output: Folder, scoring: FaultyServer, paths: list[Path]
+) -> None:
+    from iq_client.bulk.drivers.ray import score_on_ray
+
+    killed = False
+
+    def kill(number: int, request: Any, context: Any) -> None:
+        nonlocal killed
+        if number == 6:
+            killed = True
+            (node,) = cluster.worker_nodes
+            (raylet,) = node.all_processes["raylet"]
+            os.kill(raylet.process.pid, signal.SIGKILL)
+
+    scoring.fault = kill
+    outcomes = list(score_on_ray(job(output, scoring.url), made.shards))
+    assert killed
+    assert [type(outcome) for outcome in outcomes] == [ShardResult] * 12
+    assert_whole(output, made, paths)
 
 
 def _is_task_of(cluster: Any, pid: int) -> bool:

@@ -68,8 +68,8 @@ def _score(ray: Any, job: Job, queue: Queue, workers: int | None) -> Generator[O
                 try:
                     outcome: Outcome = ray.get(reference)
                 except RayError as error:
-                    lines = str(error).strip().splitlines()
-                    outcome = ShardFailure(shard.name, f"its task died: {lines[0]}")
+                    reason = str(error).strip().partition("\n")[0]
+                    outcome = ShardFailure(shard.name, f"its task died: {reason}")
                 if (last := queue.returned(shard, outcome)) is not None:
                     yield last
     finally:
