@@ -117,7 +117,10 @@ def test_a_full_disk(paths: list[Path], output: Folder, server: ServerProcess) -
 
 
 def test_ctrl_c(paths: list[Path], output: Folder, server: ServerProcess) -> None:
-    process = start(command(paths, output, server), start_new_session=True)
+    def heed() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # which what runs in the background ignores
+
+    process = start(command(paths, output, server), start_new_session=True, preexec_fn=heed)
     wait_for_files(output, process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it as well
     status, errors = finish(process)

@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess, parent_process
 
@@ -96,13 +97,18 @@ class _Process:
 def _start(job: Job) -> _Process:
     here, there = _CONTEXT.Pipe()
     process = _CONTEXT.Process(target=_work, args=(job, there), name="iq-bulk", daemon=True)
-    process.start()
+    resource_tracker.ensure_running()  # where it has to start, it unblocks the signal
+    # Ctrl-C is for the driver, which ends its workers: they are born with the signal blocked.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     there.close()
     return _Process(process, here)
 
 
 def _work(job: Job, connection: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
     worker = Worker(job, job.urls)
     while True:
