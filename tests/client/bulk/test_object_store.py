@@ -46,7 +46,6 @@ class Store:
             "key": "test",
             "secret": "test",
             "config_kwargs": {"read_timeout": _READ_SECONDS, "connect_timeout": 60},
-            "client_kwargs": {"region_name": "us-east-1"},
         }
 
     def __enter__(self) -> Store:
