@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -25,12 +26,13 @@ def reference() -> str:
     context = click.Context(cli, info_name="iq-client")
     parts = []
     shared: dict[str, list[click.Option]] = {}
-    for name in cli.list_commands(context):
-        command = cli.commands[name]
-        sub = click.Context(command, info_name=name, parent=context)
-        usage = " ".join(["iq-client", name, *command.collect_usage_pieces(sub)])
-        text = inspect.cleandoc(command.help or "")
-        parts.append(f"## `iq-client {name}`\n\n```text\n{usage}\n```\n\n{text}")
+    for sub in _contexts(context):
+        command, name = sub.command, sub.command_path
+        usage = " ".join([name, *command.collect_usage_pieces(sub)])
+        text = _markdown(command.help or "")
+        parts.append(f"## `{name}`\n\n```text\n{usage}\n```\n\n{text}")
+        if isinstance(command, click.Group):
+            continue
         own, *others = sections(command).items()
         parts.append(_table(own[1], sub))
         shared |= {heading: options for heading, options in others if heading not in shared}
@@ -43,6 +45,25 @@ def reference() -> str:
         parts.append(f"## {heading} {OWN.lower()}")
         parts.append(_table(options, context))
     return "\n\n".join(parts) + "\n"
+
+
+def _contexts(parent: click.Context) -> Iterator[click.Context]:
+    """The commands of a group, each with those that are below it."""
+    assert isinstance(parent.command, click.Group)
+    for name in parent.command.list_commands(parent):
+        sub = click.Context(parent.command.commands[name], info_name=name, parent=parent)
+        yield sub
+        if isinstance(sub.command, click.Group):
+            yield from _contexts(sub)
+
+
+def _markdown(text: str) -> str:
+    """Help as Markdown: paragraphs that click is told to leave as they are become blocks."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(
+        f"```text\n{inspect.cleandoc(each[2:])}\n```" if each.startswith("\b\n") else each
+        for each in paragraphs
+    )
 
 
 def with_reference(page: str) -> str:

@@ -37,7 +37,7 @@ class FaultyServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: igno
         tower: The `tower.json` that its configuration holds, or None.
     """
 
-    def __init__(self, max_message: int = -1) -> None:
+    def __init__(self, max_message: int = -1, port: int = 0) -> None:
         self.fault: Fault = no_fault
         self.requests: list[Any] = []
         self.asked = 0
@@ -52,7 +52,7 @@ class FaultyServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: igno
             options=[("grpc.max_receive_message_length", max_message), ("grpc.so_reuseport", 0)],
         )
         service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self, self._server)
-        self.url = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self.url = f"127.0.0.1:{self._server.add_insecure_port(f'127.0.0.1:{port}')}"
 
     def __enter__(self) -> FaultyServer:
         self._server.start()

@@ -1,6 +1,7 @@
 """Scores and ranks photos by quality on a Triton server.
 
-Public are the names exported here, `iq_client.errors`, `iq_client.groups` and `iq_client.gallery`.
+Public are the names exported here, `iq_client.errors`, `iq_client.groups`, `iq_client.gallery` and
+`iq_client.bulk`.
 All other modules are the package's own and may change from one version to the next.
 """
 

@@ -10,6 +10,8 @@
     ├── ScoringError            an image failed, where the caller asked for an exception
     ├── InputError              an input is not an image or a collection of images
     ├── RequestFailed           a transport got no scores for a batch; callers see its code
+    ├── BulkError               a bulk run cannot begin, or cannot go on
+    ├── ShardError              one shard of a bulk run cannot be scored now
     └── LocalServerError        the embedded server cannot be found or does not start
 
 An image that cannot be scored is not in this tree: it is a `Score` whose `error` says why, so that
@@ -107,6 +109,14 @@ class RequestFailed(IQClientError):  # noqa: N818  one request's end, not an err
         self.code = code
         self.message = message
         self.divisible = divisible
+
+
+class BulkError(IQClientError):
+    """A bulk run that cannot begin or go on: its input, its output, or another tower's scores."""
+
+
+class ShardError(IQClientError):
+    """A shard of a bulk run that cannot be scored now; the others can."""
 
 
 class LocalServerError(IQClientError):

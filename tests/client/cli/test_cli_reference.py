@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import click
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -36,10 +38,17 @@ def test_the_reference_is_current(generator: ModuleType) -> None:
     )
 
 
+def commands(group: click.Group, name: str) -> Iterator[tuple[str, click.Command]]:
+    for each, command in group.commands.items():
+        yield f"{name} {each}", command
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{name} {each}")
+
+
 def test_every_option_is_in_the_reference(generator: ModuleType) -> None:
     text = generator.reference()
-    for name, command in cli.commands.items():
-        assert f"## `iq-client {name}`" in text
+    for name, command in commands(cli, "iq-client"):
+        assert f"## `{name}`" in text
         for param in command.params:
             for option in param.opts:
                 if option.startswith("-"):

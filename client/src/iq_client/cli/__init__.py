@@ -16,6 +16,7 @@ import click
 
 from iq_client.cli import exit_codes
 from iq_client.cli.apply import apply
+from iq_client.cli.bulk import bulk
 from iq_client.cli.compare import compare
 from iq_client.cli.compare_models import compare_models
 from iq_client.cli.doctor import doctor
@@ -94,7 +95,7 @@ def cli() -> None:
 
 
 for command in (
-    rank, score, compare, groups, gallery, apply, undo, compare_models, serve, info, doctor,
+    rank, score, compare, groups, gallery, apply, undo, bulk, compare_models, serve, info, doctor,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -28,6 +28,8 @@ _REQUIRED = ("numpy", "pillow", "tritonclient", "grpcio", "click", "rich")
 # Packages that bring something more: its use and the extra they are installed with.
 _OPTIONAL = {
     "pyarrow": ("Parquet files", "parquet"),
+    "fsspec": ("bulk", "cloud"),
+    "ray": ("bulk on a cluster", "ray"),
     "imagehash": ("groups of near-identical photos", "groups"),
 }
 

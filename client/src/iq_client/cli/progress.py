@@ -39,9 +39,13 @@ class Bar:
         self._progress = progress
         self._task = progress.add_task(label, total=total)
 
-    def advance(self) -> None:
-        """Counts one thing that is done."""
-        self._progress.advance(self._task)
+    def advance(self, count: int = 1) -> None:
+        """Counts things that are done."""
+        self._progress.advance(self._task, count)
+
+    def label(self, text: str) -> None:
+        """Changes what stands in front of the bar."""
+        self._progress.update(self._task, description=text)
 
     def expect(self, total: int) -> None:
         """Sets the number of things to do, where it was not known at the start."""

@@ -184,13 +184,11 @@ def _gathered(
     return called
 
 
-@contextmanager
-def open_client(server: ServerOptions, send: SendOptions | None = None) -> Iterator[Client]:
-    """A client of the server that the command line names, or of one started for it.
+def client_options(server: ServerOptions, send: SendOptions | None = None) -> dict[str, Any]:
+    """The options of `Client` that a command line names, but for the address.
 
     Raises:
-        click.UsageError: The options contradict each other.
-        LocalServerError: The embedded server does not start.
+        click.UsageError: They contradict each other.
     """
     options: dict[str, Any] = {
         "timeout": server.timeout,
@@ -201,19 +199,43 @@ def open_client(server: ServerOptions, send: SendOptions | None = None) -> Itera
     }
     if send is not None:
         options |= {field.name: getattr(send, field.name) for field in fields(send)}
-    if not server.embedded:
-        with Client(server.url, **options) as client:
-            yield client
-        return
-    if options["tls"] is not None or options["headers"]:
+    if server.embedded and (options["tls"] is not None or options["headers"]):
         raise click.UsageError("the embedded server takes no certificates, token or headers")
+    return options
+
+
+def embedded_server(server: ServerOptions) -> LocalServer:
+    """The server that a command starts, before it is started.
+
+    Raises:
+        LocalServerError: A part of it is missing.
+    """
     try:
         embedded = LocalServer(server.model_repository)
     except LocalServerError as error:
         raise LocalServerError(f"{error} Or name a running server with --url.") from error
     why = "" if server.local else f"no --url and no {URL_VARIABLE}: "
     click.echo(f"{why}starting the embedded server on {embedded.model_repository}", err=True)
-    with embedded, Client(embedded.url, **options, retry=_UNTIL_RESTARTED) as client:
+    return embedded
+
+
+@contextmanager
+def open_client(server: ServerOptions, send: SendOptions | None = None) -> Iterator[Client]:
+    """A client of the server that the command line names, or of one started for it.
+
+    Raises:
+        click.UsageError: The options contradict each other.
+        LocalServerError: The embedded server does not start.
+    """
+    options = client_options(server, send)
+    if not server.embedded:
+        with Client(server.url, **options) as client:
+            yield client
+        return
+    with (
+        embedded_server(server) as embedded,
+        Client(embedded.url, **options, retry=_UNTIL_RESTARTED) as client,
+    ):
         yield client
 
 
