@@ -101,9 +101,7 @@ class Engine:
         with self._connecting:
             if not self._connected:
                 # A model of Triton's without batches has the size 0.
-                self.batch_size = max(
-                    1, min(self.batch_size, transport.check(CONTROL_SECONDS))
-                )
+                self.batch_size = max(1, min(self.batch_size, transport.check(CONTROL_SECONDS)))
                 self._connected = True
 
     def cancel(self) -> None:

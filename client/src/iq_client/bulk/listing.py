@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from iq_client.bulk.store import is_local, open_path, url_of
 from iq_client.errors import BulkError
-from iq_client.images.files import EXTENSIONS
+from iq_client.images.kinds import PHOTOS
 
 Kind: TypeAlias = Literal["photo", "parquet", "tar"]
 
@@ -112,4 +112,4 @@ def _kind(path: str) -> Kind | None:
         return "parquet"
     if lower.endswith(TAR_ENDINGS):
         return "tar"
-    return "photo" if os.path.splitext(lower)[1] in EXTENSIONS else None  # noqa: PTH122  of text
+    return "photo" if os.path.splitext(lower)[1] in PHOTOS else None  # noqa: PTH122  of text

@@ -15,8 +15,9 @@ from iq_client.bulk.manifest import Shard
 from iq_client.bulk.store import Folder, is_local, open_path
 from iq_client.errors import InputError, ShardError
 from iq_client.formats import import_pyarrow
-from iq_client.images.files import EXTENSIONS, read_file
+from iq_client.images.files import read_file
 from iq_client.images.inputs import InputOptions, expand_one
+from iq_client.images.kinds import PHOTOS
 from iq_client.images.source import Source, broken
 from iq_client.wire.protocol import MAX_MESSAGE_BYTES
 
@@ -158,11 +159,7 @@ def _tar(shard: Shard) -> Iterator[Callable[[], Source]]:
     ):
         for member in archive:
             name = PurePosixPath(member.name)
-            if (
-                member.isfile()
-                and name.suffix.lower() in EXTENSIONS
-                and not name.name.startswith(".")
-            ):
+            if member.isfile() and name.suffix.lower() in PHOTOS and not name.name.startswith("."):
                 yield functools.partial(_member, archive, member, str(name.with_suffix("")))
 
 

@@ -89,7 +89,7 @@ def compare_models(
         raise click.UsageError("say what differs: --other-url, --other-model or --other-version")
     ratings = None if labels is None else _read_ratings(labels, label_column)
     outcome = Outcome()
-    sources = list(expand(paths, send.inputs))
+    sources = list(expand(paths, send.inputs(outcome.leave_out)))
     with open_client(server, send) as first, first.with_options(**changes) as second:
         found = [_score(client, sources, outcome) for client in (first, second)]
         towers = [client.server_info().tower for client in (first, second)]
