@@ -11,6 +11,7 @@ COPY pyproject.toml uv.lock ./
 COPY serving/pyproject.toml serving/pyproject.toml
 COPY training/pyproject.toml training/pyproject.toml
 COPY tools/pyproject.toml tools/pyproject.toml
+COPY model_repository/pyproject.toml model_repository/pyproject.toml
 COPY client client
 ARG EXTRAS="--extra cloud --extra parquet"
 ENV UV_PROJECT_ENVIRONMENT=/opt/iq \

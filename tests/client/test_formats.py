@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from iq_client.formats import (
     FILE_FORMATS,
     FileFormat,
+    _harmless,
     format_of,
     open_writer,
     read_scores,
@@ -90,7 +91,9 @@ def test_json_is_one_array(given_scores: list[Score]) -> None:
 def test_csv_keeps_every_fp32_number(given_scores: list[Score]) -> None:
     text = written("csv", [score.to_dict() for score in given_scores]).decode("utf-8")
     table = list(csv.DictReader(io.StringIO(text, newline="")))
-    assert [row["source"] for row in table] == [valid_text(s.source) for s in given_scores]
+    assert [row["source"] for row in table] == [
+        _harmless(valid_text(s.source)) for s in given_scores
+    ]
     for row, score in zip(table, given_scores, strict=True):
         if score.ok:
             assert np.float32(row["mean"]) == np.float32(score.mean)

@@ -12,6 +12,7 @@ from iq_client.client import Client
 from iq_client.codes import ErrorCode
 from iq_client.errors import (
     AccessDenied,
+    BulkError,
     ConnectError,
     ContractError,
     DeadlineExceeded,
@@ -22,6 +23,7 @@ from iq_client.errors import (
     RequestFailed,
     ScoringError,
     ServerUnavailable,
+    ShardError,
 )
 from iq_client.images.source import Source
 from iq_client.local.server import LocalServer, ServerTLS
@@ -39,6 +41,7 @@ __all__ = [
     "TLS",
     "AccessDenied",
     "AsyncClient",
+    "BulkError",
     "Call",
     "Client",
     "ConnectError",
@@ -60,6 +63,7 @@ __all__ = [
     "ServerInfo",
     "ServerTLS",
     "ServerUnavailable",
+    "ShardError",
     "Source",
     "TowerIdentity",
     "Transport",

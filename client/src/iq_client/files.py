@@ -14,10 +14,6 @@ _PARTIAL: Final = ".partial"
 _MAX_NAME_BYTES: Final = 255
 
 
-class FileBusyError(OSError):
-    """Another process writes the file."""
-
-
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Writes `NAME.partial` beside a file, which takes the file's place when the block ends.
@@ -35,8 +31,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         A stream to write to.
 
     Raises:
-        FileBusyError: Another process is replacing the file.
-        OSError: The disk is full, or the folder cannot be written to.
+        OSError: Another process is replacing the file, the disk is full, or the folder cannot be
+            written to.
     """
     if path.exists() and not path.is_file():
         with path.open("wb") as stream:
@@ -63,12 +59,12 @@ def lock(stream: BinaryIO) -> None:
     """Keeps a file to this process until the stream is closed.
 
     Raises:
-        FileBusyError: Another process has it.
+        OSError: Another process has it.
     """
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise FileBusyError(error.errno, "another process writes to it", stream.name) from error
+        raise OSError(error.errno, "another process writes to it", stream.name) from error
     except OSError:
         pass  # a file system without locks
 

@@ -73,8 +73,10 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         monkeypatch.setitem(config.conf, "s3", store.options)
         monkeypatch.setenv("FSSPEC_S3", json.dumps(store.options))
         fs = open_folder("s3://photos").fs
-        fs.mkdir("s3://photos")
-        fs.mkdir("s3://scores")
+        for bucket in ("s3://photos", "s3://scores"):
+            if fs.exists(bucket):  # moto's store is that of the process
+                fs.rm(bucket, recursive=True)
+            fs.mkdir(bucket)
         fs.pipe({f"photos/{number:05}.jpg": b"x" * (1 + number % 11) for number in range(PHOTOS)})
         yield store
 
@@ -170,11 +172,11 @@ def test_a_photo_that_the_store_withholds_is_a_row_that_can_be_scored_later(
     server = start_server(0.0)
     store.fault = lambda method, path: 403 if path.endswith("/00013.jpg") else None
     status, errors = run(server)
-    assert status == 1, errors
+    assert status == 0, errors
     assert_whole(output, without=frozenset([13]))
     assert scores(output)[13]["error_code"] == "NOT_READABLE"
     store.fault = lambda method, path: None
-    assert run(server)[0] == 1
+    assert run(server)[0] == 0
     assert run(server, "--retry-errors")[0] == 0
     assert_whole(output)
 

@@ -59,10 +59,10 @@ def test_photos_without_a_score_are_counted_and_scored_later(
     lines = tmp_path / "list.txt"
     lines.write_text(f"{photos}/01.jpg\n{photos}/new.jpg\n")
     arguments = ("bulk", lines, "--output", scores, "--url", server.url)
-    assert "2 photos, 1 NOT_FOUND; 2 sent" in run(*arguments, code=1).stderr
+    assert "2 photos, 1 NOT_FOUND; 2 sent" in run(*arguments).stderr
     assert "1 NOT_FOUND" in run("bulk", "status", scores).stdout
     (photos / "new.jpg").write_bytes(b"new")
-    assert "2 photos, 1 NOT_FOUND; 0 sent" in run(*arguments, code=1).stderr
+    assert "2 photos, 1 NOT_FOUND; 0 sent" in run(*arguments).stderr
     assert "2 photos; 1 sent" in run(*arguments, "--retry-errors").stderr
 
 

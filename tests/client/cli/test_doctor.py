@@ -22,6 +22,7 @@ def test_doctor(run: Run, stub_repository: Path) -> None:
 
 def test_doctor_says_how_to_mend(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("iq_client.local.installation._MODELS_PACKAGE", "not_installed")
     report = run("doctor", "--url", "127.0.0.1:1", code=3).stdout
     assert re.search("✗ server at 127.0.0.1:1: .*iq-client serve", report)
     assert re.search("- model repository: .*IQ_MODEL_REPOSITORY", report)

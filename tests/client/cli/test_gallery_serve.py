@@ -26,6 +26,8 @@ def test_a_photo_that_arrives_is_scored_and_ctrl_c_ends(
     process = subprocess.Popen(
         [*COMMAND, "gallery", "--serve", str(photos), "--watch"],
         stdout=subprocess.PIPE,
+        # A shell's background job ignores SIGINT, and what it starts inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         env=environment(IQ_URL=stub_server.url, PYTHONUNBUFFERED="1"),
         text=True,
     )

@@ -52,5 +52,5 @@ def test_a_pipe_gets_neither(stub_server: LocalServer, photos: Path) -> None:
         text=True,
         check=True,
     )
-    assert run.stderr == ""
+    assert run.stderr == "left out: 1 x other file\n"
     assert "\x1b" not in run.stdout

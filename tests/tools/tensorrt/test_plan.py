@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import re
 from pathlib import Path
@@ -44,7 +45,7 @@ def test_a_report_never_tells_of_another_plan(
 
 
 def _no_room(handle: int) -> None:
-    raise OSError("no room")
+    raise OSError(errno.ENOSPC, "no room")
 
 
 @pytest.mark.parametrize("batches", [(0, 1, 2), (2, 1, 3), (1, 9, 8)])

@@ -90,6 +90,18 @@ def test_configurations_that_do_not_describe_the_tower_are_refused(
     assert not (tmp_path / "mine").exists()
 
 
+def test_the_default_is_found_here_or_installed(
+    model_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The committed one goes first; the wheel's is that of the environment."""
+    monkeypatch.chdir(model_repository.parent)
+    assert find_served("default").repository == Path("model_repository")
+    monkeypatch.chdir(tmp_path)
+    installed = find_served("default")
+    assert installed.repository.name == "iq_nima"
+    assert installed.graph.is_file()
+
+
 def test_a_folder_that_is_no_repository(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no model repository"):
         find_served(tmp_path)

@@ -27,10 +27,11 @@ _PROBLEMS_SHOWN = 5
 @click.option(
     "--from",
     "base",
-    type=PATH,
-    default=Path("model_repository"),
+    default="default",
     show_default=True,
-    help="Repository of the tower to begin from.",
+    metavar="DIR",
+    help="Repository of the tower to begin from; `default` is ./model_repository, or else what the "
+    "wheel iq-nima installed.",
 )
 @click.option("--output", "-o", type=PATH, required=True, help="Repository to write.")
 @click.option("--even-if-unproven", is_flag=True, help="Write it where no gain is proven, too.")
@@ -40,7 +41,7 @@ def personalise(
     pairs: Path | None,
     labels: Path | None,
     stars: Path | None,
-    base: Path,
+    base: str,
     output: Path,
     even_if_unproven: bool,
     json_file: Path | None,

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,9 @@ from iq_serving.identity import config_parameter
 from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.files import write_atomically
 
+DEFAULT: Final = "default"
+
+_WHEEL: Final = "iq_nima"
 # Added to the version of the tower that it began from.
 _PERSONAL: Final = "personal"
 _CARD: Final = "MODEL_CARD.md"  # speaks of the tower that it began from
@@ -56,11 +60,12 @@ class ServedTower:
         return self.repository / TOWER_MODEL / str(self.version)
 
 
-def find_served(repository: Path) -> ServedTower:
+def find_served(repository: str | Path) -> ServedTower:
     """Finds the tower that a repository serves.
 
     Args:
-        repository: A folder that `iq-tools` wrote.
+        repository: A folder that `iq-tools` wrote; `DEFAULT` for `./model_repository` or, where
+            there is none, the one that the wheel `iq-nima` installed.
 
     Returns:
         The highest version of the ensemble's tower.
@@ -68,6 +73,7 @@ def find_served(repository: Path) -> ServedTower:
     Raises:
         ConfigError: It is no such folder, or serves a tower of eight-bit integers.
     """
+    repository = _default() if repository == DEFAULT else Path(repository)
     folder = repository / TOWER_MODEL
     versions = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
     if not (repository / ENSEMBLE_MODEL).is_dir() or not versions:
@@ -86,6 +92,13 @@ def find_served(repository: Path) -> ServedTower:
             "a repository written with --precision f32"
         )
     return ServedTower(repository, version, tower)
+
+
+def _default() -> Path:
+    here = Path("model_repository")
+    if not here.is_dir() and (wheel := find_spec(_WHEEL)) and wheel.submodule_search_locations:
+        return Path(wheel.submodule_search_locations[0])
+    return here
 
 
 def write_personal(base: ServedTower, graph: onnx.ModelProto, output: Path) -> Tower:
