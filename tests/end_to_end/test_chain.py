@@ -47,6 +47,7 @@ def trained(
         freeze_through = "{FROZEN_THROUGH}"
         output = "{folder}/out"
         image_size = {IMAGE_SIZE[0]}
+        dropout = 0.0
         seed = 1
         head = {{ epochs = 0, learning_rate = 1e-3 }}
         body = {{ epochs = 2, learning_rate = 3e-4 }}

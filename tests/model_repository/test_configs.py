@@ -13,7 +13,7 @@ from google.protobuf import text_format
 from PIL import Image
 from tritonclient.grpc import model_config_pb2
 
-from iq_serving.contract import Tower
+from iq_serving.contract import NO_LICENCE, QUANTILES, UNVERSIONED, Tower
 from iq_tools.repository import repository_files
 
 CONFIGS = (
@@ -147,5 +147,6 @@ def test_every_configuration_says_whose_tower_it_is(
     assert json.loads(parameters["tower.1"].string_value) == json.loads(tower.text)
     graph = model_repository / "nima_tower" / "1" / "model.onnx"
     assert tower.sha256 == hashlib.sha256(graph.read_bytes()).hexdigest()
-    assert tower.version == "0.1.0"
-    assert tower.licence == "Apache-2.0"
+    assert tower.version != UNVERSIONED
+    assert tower.licence != NO_LICENCE
+    assert len(tower.quantiles) == QUANTILES

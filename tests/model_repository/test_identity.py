@@ -117,10 +117,12 @@ def test_towers_of_other_pixels_serve_beside_each_other(
             tower = client.server_info().tower
             (score,) = client.score_images(example_photos[:1])
         with Client(server.url) as client:
-            assert client.score_images(example_photos[:1])[0].percentile is None
+            (usual,) = client.score_images(example_photos[:1])
     assert tower is not None
     assert (tower.version, tower.licence, tower.quantiles_of) == ("9", "CC0-1.0", "a straight line")
     assert score.percentile == pytest.approx((score.mean - 1) / 0.09, abs=1e-3)
+    assert usual.percentile is not None
+    assert abs(usual.percentile - (usual.mean - 1) / 0.09) > 1, "by the scale of its own tower"
 
 
 def test_a_hot_swap_to_other_pixels_is_refused_and_the_old_tower_goes_on(

@@ -12,6 +12,7 @@ import tritonclient.http as triton_http
 from tritonclient.utils import InferenceServerException
 
 from iq_client import Client, LocalServer
+from iq_client.local.server import CLOSED_PROTOCOLS
 from iq_tools.access import KEY_HEADER, RESTRICTED, access_arguments
 from iq_tools.errors import InputError
 
@@ -22,7 +23,9 @@ KEY = "a-key-for-this-test"
 def guarded(model_repository: Path) -> Iterator[LocalServer]:
     """Triton with the container's restrictions; its addresses are the test's own."""
     shut = tuple(a for a in access_arguments((), KEY) if not a.startswith("--http-address"))
-    with LocalServer(model_repository, http_port=0, extra_arguments=shut) as running:
+    with LocalServer(
+        model_repository, http_port=0, allow=CLOSED_PROTOCOLS, extra_arguments=shut
+    ) as running:
         yield running
 
 

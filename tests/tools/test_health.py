@@ -24,7 +24,15 @@ def own_server(model_repository: Path) -> Iterator[LocalServer]:
     """A server of the test's own, which answers from memory what was asked before."""
     cached = ("--cache-config=local,size=1048576",)
     with LocalServer(model_repository, http_port=0, extra_arguments=cached) as running:
-        yield running
+        # The embedded server's own supervisor would start it anew; a container has none.
+        supervisor = int(
+            Path(f"/proc/{running.pid}/stat").read_text().rpartition(")")[2].split()[1]
+        )
+        os.kill(supervisor, signal.SIGSTOP)
+        try:
+            yield running
+        finally:
+            os.kill(supervisor, signal.SIGCONT)
 
 
 def _check(url: str, repository: Path, *more: str) -> int:
