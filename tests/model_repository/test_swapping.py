@@ -63,7 +63,12 @@ def repository(model_repository: Path, tmp_path: Path) -> Path:
 @contextmanager
 def serving(repository: Path, *arguments: str) -> Iterator[LocalServer]:
     """A server; a test that its crash ends is skipped where the machine was too busy for it."""
-    with LocalServer(repository, extra_arguments=arguments, startup_timeout=300) as server:
+    with LocalServer(
+        repository,
+        allow=("model-repository", "statistics"),
+        extra_arguments=arguments,
+        startup_timeout=300,
+    ) as server:
         try:
             yield server
         except Exception:
