@@ -333,3 +333,26 @@ def test_free_ports_differ_while_both_are_open() -> None:
     with socket.socket() as first:
         first.bind(("127.0.0.1", 0))
         assert server_module.free_port("127.0.0.1") != first.getsockname()[1]
+
+
+def test_a_start_that_the_machine_was_too_busy_for_is_tried_again(
+    stub_repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Triton gives up where a model's process does not run for a second."""
+    tries: list[int] = []
+    ready, log = LocalServer._await_ready, LocalServer._log_tail
+
+    def too_busy(server: LocalServer, ports: dict[str, int | None]) -> None:
+        tries.append(server.pid)
+        if len(tries) == 1:
+            raise LocalServerError("the embedded server ended with status 1")
+        ready(server, ports)
+
+    def told(server: LocalServer) -> str:
+        return "Stub process 'nima_0_0' is not healthy." if len(tries) == 1 else log(server)
+
+    monkeypatch.setattr(LocalServer, "_await_ready", too_busy)
+    monkeypatch.setattr(LocalServer, "_log_tail", told)
+    with LocalServer(stub_repository, startup_timeout=STARTUP) as server, Client(server.url) as one:
+        assert one.score_images([b"photo"])[0].ok
+    assert len(set(tries)) == 2

@@ -37,13 +37,15 @@ _LISTENS: Final = {
     "metrics": "Started Metrics Service at",
 }
 # Between looking for a free port and the server's taking it another process may be faster.
-_PORT_ATTEMPTS: Final = 3
+_START_ATTEMPTS: Final = 3
 # Every request takes and gives back megabytes: kept by the C library they need not be cleared and
 # mapped by the kernel each time. 32 MiB is the most that glibc takes as a threshold.
 MALLOC_THRESHOLDS: Final = {
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
 }
+# Of a model's process that the machine did not let run for a second: the next try may be luckier.
+_STARVED: Final = "is not healthy"
 _PORT_TAKEN: Final = ("already in use", "Address already in use", "failed to start GRPC service")
 # What Triton's gRPC offers beside scoring. None of it is for strangers: a region of shared memory
 # may be any program's, and the bundled Triton has published holes there.
@@ -231,7 +233,7 @@ class LocalServer:
         for name, port in self._ports.items():
             if port:
                 self._check_port(name, port)
-        for attempt in range(_PORT_ATTEMPTS):
+        for attempt in range(_START_ATTEMPTS):
             ports = {name: self._check_port(name, 0) if port == 0 else port
                      for name, port in self._ports.items()}  # fmt: skip
             try:
@@ -240,10 +242,11 @@ class LocalServer:
             except BaseException as error:
                 log = self._log_tail()
                 self.stop()
-                taken = isinstance(error, LocalServerError) and any(t in log for t in _PORT_TAKEN)
-                if taken and 0 in self._ports.values() and attempt + 1 < _PORT_ATTEMPTS:
-                    continue
-                raise
+                taken = 0 in self._ports.values() and any(told in log for told in _PORT_TAKEN)
+                again = isinstance(error, LocalServerError) and (taken or _STARVED in log)
+                if not again or attempt + 1 == _START_ATTEMPTS:
+                    raise
+                continue
             break
         self._ports = dict(ports)
         assert self._process is not None
