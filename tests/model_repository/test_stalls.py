@@ -12,19 +12,13 @@ import threading
 import time
 from pathlib import Path
 
+from tests.processes import process_of
+
 from iq_client import Client, LocalServer, Score
 
 STALL_SECONDS = 3.0  # Triton waits for one
 ROUNDS = 2
 PHOTOS = 64
-
-
-def _process_of(model: str, server: int) -> int:
-    for task in Path(f"/proc/{server}/task").glob("*/children"):
-        for child in task.read_text().split():
-            if model in Path(f"/proc/{child}/cmdline").read_text():
-                return int(child)
-    raise AssertionError(f"no process of {model} below {server}")
 
 
 def test_photos_are_scored_although_a_process_stalls(
@@ -43,7 +37,7 @@ def test_photos_are_scored_although_a_process_stalls(
                 target=lambda found: found.extend(client.score_images(photos)), args=(scores,)
             )
             asking.start()
-            process = _process_of("nima_preprocess", server.pid)
+            process = process_of("nima_preprocess", server.pid)
             os.kill(process, signal.SIGSTOP)
             time.sleep(STALL_SECONDS)
             os.kill(process, signal.SIGCONT)

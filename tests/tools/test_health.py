@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from tests.processes import process_of
 
 from iq_client import LocalServer
 from iq_tools.health import main
@@ -39,14 +40,6 @@ def _check(url: str, repository: Path, *more: str) -> int:
     return main(["--url", url, "--model-repository", str(repository), *more])
 
 
-def _process_of(model: str, server: int) -> int:
-    for task in Path(f"/proc/{server}/task").glob("*/children"):
-        for child in task.read_text().split():
-            if model in Path(f"/proc/{child}/cmdline").read_text():
-                return int(child)
-    raise AssertionError(f"no process of {model} below {server}")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["nima_preprocess", "nima_tower"])
 def test_a_dead_process_of_a_model_is_seen_although_triton_says_it_is_ready(
@@ -57,7 +50,7 @@ def test_a_dead_process_of_a_model_is_seen_although_triton_says_it_is_ready(
 ) -> None:
     url = f"http://{own_server.http_url}"
     assert [_check(url, model_repository) for _ in range(2)] == [0, 0]
-    os.kill(_process_of(model, own_server.pid), signal.SIGKILL)
+    os.kill(process_of(model, own_server.pid), signal.SIGKILL)
     deadline = time.monotonic() + 60
     while _check(url, model_repository) == 0:  # until Triton itself has noticed
         assert time.monotonic() < deadline

@@ -146,13 +146,12 @@ def measured(samples: list[Sample], before: Floats, after: Floats, seed: int = 0
 def _pairs(judgements: Judgements, row: dict[Path, int], folds: Indices) -> Pairs:
     """Judgements in pairs: those given, or all of differently rated photos of a fold."""
     samples = judgements.samples
+    score = np.array([sample.score for sample in samples])
     if judgements.form == "pairs":
         better, worse = np.arange(0, len(samples), 2), np.arange(1, len(samples), 2)
     else:
-        score = np.array([sample.score for sample in samples])
         better, worse = ordered_pairs(score, folds)
     rows = np.array([row[sample.path] for sample in samples])
-    score = np.array([sample.score for sample in samples])
     weight = np.array([sample.weight for sample in samples])
     return Pairs(
         rows[better],
