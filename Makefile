@@ -49,8 +49,13 @@ format: install ## rewrite the code in the project's style
 repository: install ## renew model_repository/ around its graph
 	$(BIN)/iq-tools repository --onnx model_repository/nima_tower/1/model.onnx
 
-wheels: $(UV) ## build every room, and the models, as wheels in dist/
+wheels: $(UV) ## build and check every room, and the models, as wheels in dist/, with a bill of materials
+	@rm -rf dist
 	$(UV) build --wheel --all-packages --out-dir dist
+	@$(UV) sync --quiet --locked --inexact --only-group wheels
+	$(BIN)/twine check --strict dist/*.whl
+	$(UV) export --quiet --locked --all-packages --all-extras --no-default-groups \
+		--format cyclonedx1.5 --preview-features sbom-export --output-file dist/sbom.cdx.json
 
 # Photos of one and of twelve megapixels, and NVIDIA's program where it is not on the PATH:
 # make bench PHOTOS=DIR LARGE=DIR PERF_ANALYZER=FILE

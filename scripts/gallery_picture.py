@@ -1,7 +1,7 @@
 """Takes the README's picture of the gallery: the example photos in Chromium.
 
-    iq-client rank examples/photos --html build/gallery.html
-    python scripts/gallery_picture.py build/gallery.html docs/gallery.jpg
+iq-client rank examples/photos --html build/gallery.html
+python scripts/gallery_picture.py build/gallery.html docs/gallery.jpg
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from playwright.sync_api import sync_playwright
 def main(gallery: Path, picture: Path) -> None:
     """Writes the top of a gallery as a JPEG of 1280 x 720 pixels."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=which("chromium"), args=["--no-sandbox"]
+        )
         page = browser.new_page(viewport={"width": 1280, "height": 720}, color_scheme="dark")
         page.goto(gallery.resolve().as_uri())
         page.wait_for_function("[...document.images].every(image => image.naturalWidth)")

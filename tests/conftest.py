@@ -37,7 +37,7 @@ def example_photos() -> list[Path]:
 @pytest.fixture(scope="session")
 def server(model_repository: Path) -> Iterator[LocalServer]:
     """The embedded Triton with the committed repository, started once for all tests."""
-    with LocalServer(model_repository, metrics_port=0) as running:
+    with LocalServer(model_repository, http_port=0, metrics_port=0) as running:
         yield running
 
 
