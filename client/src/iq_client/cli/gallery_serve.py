@@ -68,7 +68,7 @@ def gallery(
     server: ServerOptions,
     send: SendOptions,
 ) -> None:
-    """Show a folder in the browser and write picks, rejects and stars as they are made.
+    """Show a folder in the browser; marks are written as they are made.
 
     The page comes from this machine alone, at an address that nobody can guess; it shows the
     photos themselves in full size. Ctrl-C ends it. `iq-client apply` takes the file of marks;
