@@ -120,15 +120,16 @@ def test_other_languages_get_the_same_scores(
         assert mean == pytest.approx(score.mean, abs=1e-5)
 
 
-def test_curl_sends_a_file_as_it_is(
-    server: LocalServer, photos: list[Path], expected: list[Score]
-) -> None:
-    request = urllib.request.Request(
-        f"http://{server.http_url}/v2/models/nima/infer",
-        photos[0].read_bytes(),
-        {"Inference-Header-Content-Length": "0"},
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl: apt-get install curl")
+def test_curl_gets_json(server: LocalServer, photos: list[Path], expected: list[Score]) -> None:
+    done = subprocess.run(
+        [EXAMPLES / "score.sh", f"http://{server.http_url}", photos[0]],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    with urllib.request.urlopen(request, timeout=120) as answer:
-        outputs = {output["name"]: output["data"] for output in json.load(answer)["outputs"]}
+    assert done.returncode == 0, done.stderr
+    outputs = {output["name"]: output["data"] for output in json.loads(done.stdout)["outputs"]}
     assert outputs["MEAN"] == [pytest.approx(expected[0].mean, abs=1e-5)]
+    assert len(outputs["DISTRIBUTION"]) == 10
     assert outputs["ERROR"] == [""]
