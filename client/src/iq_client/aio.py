@@ -24,9 +24,9 @@ AsyncInputs: TypeAlias = "Inputs | AsyncIterable[Input]"
 class AsyncClient(BaseClient):
     """`Client` for code on an event loop: the same methods, options and results, awaited.
 
-    async with AsyncClient("localhost:8001") as client:
-        async for score in client.iter_scores("photos/"):
-            print(score.source, score.mean)
+        async with AsyncClient("localhost:8001") as client:
+            async for score in client.iter_scores("photos/"):
+                print(score.source, score.mean)
 
     Reading, packing and sending run on threads, so that they never hold up the loop. A plain
     iterable is read on such a thread as well; an asynchronous one on the loop.

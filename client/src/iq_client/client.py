@@ -19,9 +19,9 @@ from iq_client.wire.transport import CONTROL_SECONDS, wait_until_ready
 class Client(BaseClient):
     """Scores and ranks images on a server; safe to use from several threads.
 
-    with Client("localhost:8001") as client:
-        for row in client.rank_images("photos/", top=10):
-            print(row.rank, row.score.mean, row.score.source)
+        with Client("localhost:8001") as client:
+            for row in client.rank_images("photos/", top=10):
+                print(row.rank, row.score.mean, row.score.source)
 
     Every method that scores raises `ConnectError` where no server can be asked at its start, where
     the client was closed, or where it was made before `fork()` and is used in the child process;

@@ -1,11 +1,11 @@
 """Errors that a user can mend, said in one sentence each.
 
-SiameseNimaError         exit code 1
-├── ConfigError          2: a config file, or an option of a command
-│   └── UnknownTowerError   a name that the registry lacks
-├── DataError            labels or photos
-├── TrainingError        a run that cannot go on
-└── WeightsError         a weight file
+    SiameseNimaError         exit code 1
+    ├── ConfigError          2: a config file, or an option of a command
+    │   └── UnknownTowerError   a name that the registry lacks
+    ├── DataError            labels or photos
+    ├── TrainingError        a run that cannot go on
+    └── WeightsError         a weight file
 
 `ImageError`, one image that cannot be turned into pixels, belongs to the preprocessing, which
 serves without this package; the command line gives it the exit code of the root.
