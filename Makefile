@@ -39,7 +39,7 @@ lint: install ## check style, types, spelling and the lock
 	git ls-files '*.md' '*.rst' '*.py' '*.toml' '*.yaml' Makefile | xargs $(BIN)/codespell
 
 docs: install ## build documents and Python API as a site that needs no network; warnings are errors
-	$(BIN)/sphinx-build -q -W --keep-going -c docs -d .cache/docs . build/docs
+	$(BIN)/sphinx-build -q -a -W --keep-going -c docs -d .cache/docs . build/docs
 	@echo "open build/docs/index.html"
 
 format: install ## rewrite the code in the project's style

@@ -37,6 +37,7 @@ exclude_patterns = [".*"]
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
 highlight_language = "text"
+smartquotes = False  # two hyphens are an option
 
 # Docstrings: types stand in the signatures, as short as they can be read.
 autodoc_member_order = "bysource"
