@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 from iq_client.gallery import write_gallery
+from iq_client.gallery.thumbnails import Thumbnail, thumbnail
 from iq_client.ranking import rank
 from iq_client.results import Score
 
@@ -82,15 +84,23 @@ class Frames:
 
 
 def write_page(path: Path, photos: int, folder: Path) -> None:
-    """A gallery of so many photos."""
+    """A gallery of so many photos; each of the folder's is made small once only."""
     pictures = [_small(photo) for photo in sorted(folder.glob("*.jpg"))]
+    made: dict[tuple[int, int], Thumbnail] = {}
     noise = np.random.default_rng(0)
 
     def open_image(source: str) -> Image.Image:
-        return pictures[int(Path(source).stem) % len(pictures)].copy()
+        return pictures[int(Path(source).stem) % len(pictures)]
+
+    def once(image: Image.Image, most_bytes: int) -> Thumbnail:
+        key = (id(image), most_bytes)
+        if key not in made:
+            made[key] = thumbnail(image, most_bytes)
+        return made[key]
 
     scores = [_score(f"holiday/{number:06}.jpg", noise) for number in range(photos)]
-    write_gallery(path, rank(scores), open_image=open_image)
+    with mock.patch("iq_client.gallery.thumbnail", once):
+        write_gallery(path, rank(scores), open_image=open_image)
 
 
 def _small(photo: Path) -> Image.Image:
