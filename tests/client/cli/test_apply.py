@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -52,10 +53,12 @@ def names(folder: Path) -> dict[str, bytes]:
 
 def test_picked_photos_are_copied_once(photos: Path, picks: Path, tmp_path: Path) -> None:
     best = tmp_path / "new" / "best"
+    os.utime(photos / "1.jpg", (1, 1_000_000_000))
     output = run(picks, "--copy", best, "--root", photos)
     assert output == f"2 of 2 chosen photos copied to {best}\n"
     expected = {"1.jpg": b"photo 1.jpg", "1_2.jpg": b"photo b/1.jpg"}
     assert names(best) == expected
+    assert (best / "1.jpg").stat().st_mtime == 1_000_000_000
     assert "0 of 2 chosen photos copied" in run(picks, "--copy", best, "--root", photos)
     assert names(best) == expected
 

@@ -34,6 +34,13 @@ def test_csv_gives_back_what_was_written(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["picks.csv"]
 
 
+def test_a_link_to_the_file_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "picks.csv").symlink_to(tmp_path / "elsewhere.csv")
+    write_marks(tmp_path / "picks.csv", MARKS)
+    assert (tmp_path / "picks.csv").is_symlink()
+    assert read_marks(tmp_path / "elsewhere.csv") == MARKS
+
+
 def test_json_of_a_page() -> None:
     photos = [{"path": mark.path, "flag": mark.flag, "stars": mark.stars} for mark in MARKS]
     assert parse_marks(json.dumps({"picks": 1, "photos": photos, "pairs": []})) == MARKS

@@ -15,9 +15,8 @@ from iq_client.cli import exit_codes
 from iq_client.cli.output import FileToWrite
 from iq_client.cli.tables import printable
 from iq_client.cli.xmp import XmpOptions, dry_run_option, xmp_options
+from iq_client.files import replacing
 from iq_client.gallery.marks import MAX_STARS, Mark, as_rating, parse_marks, write_marks
-
-_PART = ".iq-client.part"  # a copy's name until it is complete
 
 
 @click.command()
@@ -140,9 +139,10 @@ def _copy(photos: Sequence[Path], folder: Path, *, dry_run: bool) -> tuple[int, 
                 there += 1
                 continue
             if not dry_run:
-                part = folder / _PART
-                shutil.copy2(photo, part)
-                part.replace(target)  # no half of a photo bears its name
+                with photo.open("rb") as source, replacing(target) as stream:
+                    shutil.copyfileobj(source, stream)
+                    stream.flush()  # what is written later would change the times
+                    shutil.copystat(photo, stream.name)
             copied += 1
     except OSError as error:
         name = os.fsdecode(error.filename or folder)

@@ -1,4 +1,4 @@
-"""Where a command's results go: a table on stdout, or rows of a format to stdout or a file."""
+"""Results of a command: a table on stdout, or rows of a format to stdout or a file."""
 
 from __future__ import annotations
 
