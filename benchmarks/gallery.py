@@ -2,8 +2,9 @@
 
     python benchmarks/gallery.py --photos 10000
 
-Pages of noise, whose thumbnails are as large as a page allows. Each is scrolled by a fixed step a
-frame, then thrown to places far apart, as by its scroll bar. Needs playwright and Chromium.
+The photos are those of a folder, again and again; their scores are drawn. Each page is scrolled by
+a fixed step a frame, then thrown to places far apart, as by its scroll bar. Needs playwright and
+Chromium.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +25,13 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 from iq_client.gallery import write_gallery
+from iq_client.gallery.thumbnails import Thumbnail, thumbnail
 from iq_client.ranking import rank
 from iq_client.results import Score
 
+EXAMPLES = Path(__file__).parents[1] / "examples" / "photos"
 FEW = 200  # photos of the page that the large one is held against
-DIFFERENT = 40  # pictures of noise
+SIDE = 400  # pixels of a photo, of which thumbnails are made
 QUANTILES = (0.5, 0.9, 0.99, 1.0)
 
 # Times between frames while the page goes down by a step a frame, and turns at its end.
@@ -79,19 +83,30 @@ class Frames:
     elements: int
 
 
-def write_page(path: Path, photos: int) -> None:
-    """A gallery of so many photos, each with a name and pixels."""
+def write_page(path: Path, photos: int, folder: Path) -> None:
+    """A gallery of so many photos; each of the folder's is made small once only."""
+    pictures = [_small(photo) for photo in sorted(folder.glob("*.jpg"))]
+    made: dict[tuple[int, int], Thumbnail] = {}
     noise = np.random.default_rng(0)
-    pictures = [
-        Image.fromarray(noise.integers(0, 256, (200, 300, 3), dtype=np.uint8))
-        for _ in range(DIFFERENT)
-    ]
 
     def open_image(source: str) -> Image.Image:
-        return pictures[int(source[-8:-4]) % DIFFERENT].copy()
+        return pictures[int(Path(source).stem) % len(pictures)]
 
-    scores = [_score(f"holiday/IMG_{number:06}.jpg", noise) for number in range(photos)]
-    write_gallery(path, rank(scores), open_image=open_image)
+    def once(image: Image.Image, most_bytes: int) -> Thumbnail:
+        key = (id(image), most_bytes)
+        if key not in made:
+            made[key] = thumbnail(image, most_bytes)
+        return made[key]
+
+    scores = [_score(f"holiday/{number:06}.jpg", noise) for number in range(photos)]
+    with mock.patch("iq_client.gallery.thumbnail", once):
+        write_gallery(path, rank(scores), open_image=open_image)
+
+
+def _small(photo: Path) -> Image.Image:
+    with Image.open(photo) as image:
+        image.thumbnail((SIDE, SIDE))
+        return image.convert("RGB")
 
 
 def _score(source: str, noise: np.random.Generator) -> Score:
@@ -119,6 +134,7 @@ def look(browser: Browser, path: Path, frames: int, step: int, jumps: int) -> Fr
 def main() -> None:
     """Makes the pages, scrolls them and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--folder", type=Path, default=EXAMPLES)
     parser.add_argument("--photos", type=int, default=10_000)
     parser.add_argument("--frames", type=int, default=600)
     parser.add_argument("--step", type=int, default=200, help="pixels a frame")
@@ -132,7 +148,7 @@ def main() -> None:
         rows = []
         for photos in (FEW, arguments.photos):
             path = Path(folder) / f"{photos}.html"
-            write_page(path, photos)
+            write_page(path, photos, arguments.folder)
             seen = look(browser, path, arguments.frames, arguments.step, arguments.jumps)
             for what, times in (("a frame", seen.scrolled), ("a jump", seen.jumped)):
                 values = [f"{value:.0f}" for value in np.quantile(times, QUANTILES)]

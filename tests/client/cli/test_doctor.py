@@ -18,6 +18,8 @@ def test_doctor(run: Run, stub_repository: Path) -> None:
     report = run("doctor", "--model-repository", stub_repository).stdout
     assert "✗" not in report
     assert len(re.findall(r"✓ scores from", report)) == 2
+    for package in ("pi_heif", "rawpy", "lxml", "imagehash"):
+        assert re.search(rf"[✓-] {package}: ", report)
 
 
 def test_doctor_says_how_to_mend(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -61,6 +61,11 @@ def test_top_and_min_score_keep_what_failed_in_sight(
     assert len(rows) == 5
 
 
+@pytest.mark.parametrize("cut", [("--top", 0), ("--min-score", 11)])
+def test_what_leaves_no_photo_is_said(run: Run, photos: Path, cut: tuple[str, object]) -> None:
+    assert "none of 12 photos is left" in run("rank", photos, *cut).stderr
+
+
 def test_rank_by_the_lower_bound(run: Run, photos: Path) -> None:
     rows = json.loads(run("rank", photos, "--by", "lower_bound", "--format", "json").stdout)
     bounds = [row["mean"] - row["std"] for row in rows]

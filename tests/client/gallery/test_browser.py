@@ -526,6 +526,18 @@ def test_a_burst_is_judged_and_the_next_one_opened(
     assert rows == [["winner", "loser"], [second, first], [second, third]]
 
 
+def test_a_burst_is_gone_through_by_touch(open_page: OpenPage, grouped: Path) -> None:
+    page = open_page(grouped, **PHONE)
+    page.locator(".card.lead .photo").first.tap()
+    page.get_by_role("button", name="Go through its burst").tap()
+    expect(page.locator("#verdict")).to_contain_text("1 and 2 of a burst of 3")
+    page.locator("#after").tap()
+    page.get_by_role("button", name="Keep, next group").first.tap()
+    expect(page.locator("#verdict")).to_contain_text("of a burst of 2")
+    page.locator("#close").tap()
+    expect(page.locator("#counter")).to_have_text("1 picked · 2 rejected")
+
+
 def test_folder_day_and_camera(open_page: OpenPage, tmp_path: Path) -> None:
     rows = []
     for index, (folder, day) in enumerate([("a", 2), ("b", 1), ("b", 2)]):

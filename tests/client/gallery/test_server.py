@@ -88,12 +88,12 @@ def test_changes_are_told_one_by_one_and_one_that_fails_stops_no_other(
 
     def put(*marks: tuple[str, str | None, int]) -> tuple[int, bytes]:
         sent = [{"path": path, "flag": flag, "stars": stars} for path, flag, stars in marks]
-        return ask(server.url + "marks", json.dumps({"picks": 1, "photos": sent}).encode())
+        return ask(own.url + "marks", json.dumps({"picks": 1, "photos": sent}).encode())
 
     picks = tmp_path / "picks.csv"
-    server = GalleryServer(picks, title="", open_image=Image.open, on_change=on_change)
-    with server:
-        server.show([RankedImage(n, Score(p, 5.0, 1.0, TENTHS)) for n, p in enumerate(photos, 1)])
+    own = GalleryServer(picks, title="", open_image=Image.open, on_change=on_change)
+    with own:
+        own.show([RankedImage(n, Score(p, 5.0, 1.0, TENTHS)) for n, p in enumerate(photos, 1)])
         first = [(path, "pick", 0) for path in photos]
         assert put(*first) == (400, b"the XMP is no XML")
         assert len(read_marks(picks)) == 3

@@ -27,6 +27,9 @@ from iq_client.options import URL_VARIABLE
 _REQUIRED = ("numpy", "pillow", "tritonclient", "grpcio", "click", "rich")
 # Packages that bring something more: its use and the extra they are installed with.
 _OPTIONAL = {
+    "pi_heif": ("HEIC photos", "heif"),
+    "rawpy": ("RAW files", "raw"),
+    "lxml": ("stars in XMP", "xmp"),
     "pyarrow": ("Parquet files", "parquet"),
     "fsspec": ("bulk", "cloud"),
     "ray": ("bulk on a cluster", "ray"),

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 REJECTED: Final = -1
 MOST_STARS: Final = 5
-# Of the labels that Lightroom, Bridge and digiKam colour. Lightroom does not show a rating of -1.
+# Labels that Lightroom and digiKam colour: they do not show a rating of -1.
 PICK_LABEL: Final = "Green"
 REJECT_LABEL: Final = "Red"
 

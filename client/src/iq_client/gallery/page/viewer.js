@@ -108,6 +108,7 @@ function makePane(photo, index) {
   const text = make("div", "text");
   text.append(score, path, more, markButtons(photo));
   if (viewed.length > 1) text.append(judgeButtons(index));
+  else if (groups.get(photo.group)?.length > 1) text.append(burstButton(photo));
   const histogram = make("div", "histogram");
   histogram.title = photo.p.map((p, vote) => `${vote + 1}: ${(100 * p).toFixed(1)} %`).join("\n");
   histogram.append(bars(photo), votes());
@@ -116,6 +117,12 @@ function makePane(photo, index) {
   element.append(view, about);
   element.addEventListener("pointerdown", () => activate(index));
   element.addEventListener("focusin", () => activate(index));
+  return element;
+}
+
+function burstButton(photo) {
+  const element = make("div", "judge");
+  element.append(button("", "Go through its burst", "Go through its burst (b)", () => viewBurst(photo)));
   return element;
 }
 
