@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,10 +66,10 @@ class Gallery:
         Raises:
             OSError: It cannot be read.
         """
-        from PIL import Image
+        from iq_client.images.picture import opened
 
         try:
             # As it was sent: of a RAW file the preview, of a HEIC file what was decoded.
-            return Image.open(io.BytesIO(self._sources[name].load()))
+            return opened(self._sources[name].load())
         except InputError as error:
             raise OSError(str(error)) from error

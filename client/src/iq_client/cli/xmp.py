@@ -94,11 +94,12 @@ class XmpOptions:
         except ImportError as error:
             raise click.UsageError(str(error)) from error
 
-    def write(self, best_first: Sequence[Score]) -> bool:
+    def write(self, best_first: Sequence[Sequence[Score]]) -> bool:
         """Writes the stars, and tells on stderr what was done.
 
         Args:
-            best_first: All photos that have a score.
+            best_first: All photos that have a score: those of one place have its stars, by the
+                first of them.
 
         Returns:
             Whether every one of them has its stars.
@@ -109,12 +110,17 @@ class XmpOptions:
             given = stars_by_share(len(best_first), self.stars or SHARES, self.reject or 0.0)
         else:
             given = [
-                stars_by_mean(score.mean, self.stars or (), self.reject or 0.0)
-                for score in best_first
+                stars_by_mean(place[0].mean, self.stars or (), self.reject or 0.0)
+                for place in best_first
             ]
         changes = UndoList(self.undo_list)
         done = 0
-        for score, stars in zip(best_first, given, strict=True):
+        photos = [
+            (score, stars)
+            for place, stars in zip(best_first, given, strict=True)
+            for score in place
+        ]
+        for score, stars in photos:
             try:
                 if not Path(score.source).is_file():
                     raise ValueError("stars go to files only")
@@ -139,7 +145,7 @@ class XmpOptions:
                 f"{done} photos got stars; to take them back: iq-client undo {self.undo_list}",
                 err=True,
             )
-        return done == len(best_first)
+        return done == len(photos)
 
 
 def xmp_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -110,7 +110,7 @@ function dress(card, photo) {
     `score ${photo.mean.toFixed(2)} ± ${photo.std.toFixed(2)}`,
     ...photo.flag === PICK ? ["picked"] : photo.flag === REJECT ? ["rejected"] : [],
     ...photo.stars ? [count(photo.stars, "star")] : [],
-    ...photo.folds ? [`group of ${photo.folds}`] : [],
+    ...photo.folds ? [`${photo.kind ?? "group"} of ${photo.folds}`] : [],
   ].join(", "));
   card.querySelector(".caption").append(markButtons(photo));
   const chosen = compared.includes(photo);
@@ -157,8 +157,10 @@ function toggleGroup(photo) {
 }
 
 function foldButton(photo) {
-  const element = button("fold", photo.unfolded ? "fold" : `${photo.folds} photos`,
-    photo.unfolded ? "Fold this group (g)" : `Unfold this group of ${photo.folds} photos (g)`,
+  const what = photo.kind ?? "group";
+  const folded = photo.kind ? `${photo.kind} of ${photo.folds}` : `${photo.folds} photos`;
+  const element = button("fold", photo.unfolded ? "fold" : folded,
+    photo.unfolded ? `Fold this ${what} (g)` : `Unfold this ${what} of ${photo.folds} photos (g)`,
     () => toggleGroup(photo));
   element.setAttribute("aria-expanded", photo.unfolded);
   return element;
