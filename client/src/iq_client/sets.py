@@ -43,21 +43,20 @@ MAX_DRIFT: Final = 0.15  # across the pan
 MIN_OVERLAP_LIKENESS: Final = 0.65  # correlation
 MIN_PAN_PAUSE: Final = 0.5  # seconds a step: a burst that follows a subject is quicker
 
+_SURROUNDINGS: Final = 5  # pixels of the small grey picture
+_PAIRS_AT_ONCE: Final = 64  # some tens of MB
+
 _Pixels: TypeAlias = "npt.NDArray[np.float64]"
 
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """One photo in a camera's sequence: its index, its time in seconds, and its fingerprint."""
+    """One photo in a camera's sequence: its index, its time in seconds, its exposure in EV."""
 
     index: int
     seconds: float
+    exposure: float
     print: Fingerprint
-
-    @property
-    def exposure(self) -> float:
-        """EV; only frames that have it are looked at."""
-        return self.print.shot.exposure or 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +86,9 @@ def find_sets(fingerprints: Sequence[Fingerprint], folders: Sequence[str]) -> li
     sequences: dict[tuple[str, str | None], list[_Frame]] = {}
     for index, (found, folder) in enumerate(zip(fingerprints, folders, strict=True)):
         shot = found.shot
-        if found.hash is not None and found.grey and shot.taken and shot.exposure is not None:
-            frame = _Frame(index, _local_seconds(shot.taken), found)
+        exposure = shot.exposure
+        if found.hash is not None and found.grey and shot.taken and exposure is not None:
+            frame = _Frame(index, _local_seconds(shot.taken), exposure, found)
             sequences.setdefault((folder, shot.camera), []).append(frame)
     sets: list[ImageSet] = []
     for frames in sequences.values():
@@ -105,7 +105,8 @@ def _brackets(frames: Sequence[_Frame]) -> Iterator[ImageSet]:
     for run in _runs(frames, lambda a, b: _pause(a, b) <= _longest_pause(a, b)):
         start = 0
         while start < len(run):
-            for end in range(min(len(run), start + MOST_IN_BRACKET), start + 1, -1):
+            longest = _different(run[start : start + MOST_IN_BRACKET])
+            for end in range(start + longest, start + 1, -1):
                 if _is_bracket(run[start:end]):
                     yield _set("bracket", run[start:end])
                     start = end
@@ -114,21 +115,29 @@ def _brackets(frames: Sequence[_Frame]) -> Iterator[ImageSet]:
                 start += 1
 
 
+def _different(frames: Sequence[_Frame]) -> int:
+    """The number of frames until an exposure comes again."""
+    for count, frame in enumerate(frames):
+        if any(abs(frame.exposure - before.exposure) < MIN_BIAS_STEP for before in frames[:count]):
+            return count
+    return len(frames)
+
+
 def _longest_pause(a: _Frame, b: _Frame) -> float:
     marked = a.print.shot.auto_bracket and b.print.shot.auto_bracket
     return MAX_LONG_PAUSE if marked else MAX_PAUSE
 
 
 def _is_bracket(frames: Sequence[_Frame]) -> bool:
+    """Whether frames of different exposures are a bracket."""
     darkest_first = sorted(frames, key=lambda frame: frame.exposure)
     steps = _steps([frame.exposure for frame in darkest_first])
     marks = {frame.print.shot.auto_bracket for frame in frames}
-    if min(steps) < MIN_BIAS_STEP or len(marks) > 1:
-        return False
     if marks == {True}:
         return True
     return (
-        len(frames) >= LEAST_IN_BRACKET
+        marks == {False}
+        and len(frames) >= LEAST_IN_BRACKET
         and max(steps) - min(steps) <= MAX_UNEVENNESS
         and (min(steps) >= MIN_EXPOSURE_STEP or _by_bias(darkest_first))
         and _alike(darkest_first)
@@ -185,73 +194,85 @@ def _panoramas(frames: Sequence[_Frame]) -> Iterator[ImageSet]:
     for run in _runs(frames, may_follow):
         if len(run) < LEAST_IN_PANORAMA:
             continue
-        ways = [_pan(a, b) for a, b in itertools.pairwise(run)]
-        for start, end in _stretches(ways, LEAST_IN_PANORAMA):
+        for start, end in _stretches(list(_pans(run)), LEAST_IN_PANORAMA):
             taken = run[end - 1].seconds - run[start].seconds
             if taken >= MIN_PAN_PAUSE * (end - 1 - start):
                 yield _set("panorama", run[start:end])
 
 
-def _pan(a: _Frame, b: _Frame) -> tuple[int, int] | None:
-    """The way that the camera went: (1, 0) to the right, (0, 1) down; None where it did not.
+def _pans(frames: Sequence[_Frame]) -> Iterator[tuple[int, int] | None]:
+    """The way that the camera went from each frame to the next.
 
-    Where two pictures overlap, their details correlate: Padfield, "Masked object registration in
-    the Fourier domain", IEEE Transactions on Image Processing 21(5), 2012.
+    (1, 0) is to the right and (0, 1) down; None is where it did not, or where the pictures do not
+    overlap.
     """
     import numpy as np
 
-    if a.print.hash == b.print.hash:
-        return None
-    likeness = _overlap_likeness(_detail(_grey(a)), _detail(_grey(b)))
-    shifts = np.fft.fftfreq(2 * GREY_SIDE, 0.5 / GREY_SIDE).astype(int)  # 0, 1, …, -2, -1
-    along_y, along_x = (np.abs(shift) for shift in np.meshgrid(shifts, shifts, indexing="ij"))
-    possible = (np.maximum(along_y, along_x) <= MAX_PAN * GREY_SIDE) & (
-        np.minimum(along_y, along_x) <= MAX_DRIFT * GREY_SIDE
-    )
-    y, x = np.unravel_index(np.where(possible, likeness, -1).argmax(), likeness.shape)
-    down, right = int(shifts[y]), int(shifts[x])
-    if likeness[y, x] < MIN_OVERLAP_LIKENESS or max(abs(down), abs(right)) < MIN_PAN * GREY_SIDE:
-        return None
-    return (int(np.sign(right)), 0) if abs(right) > abs(down) else (0, int(np.sign(down)))
+    for start in range(0, len(frames) - 1, _PAIRS_AT_ONCE):
+        chunk = frames[start : start + _PAIRS_AT_ONCE + 1]
+        shifts, likeness = _overlaps(_detail(np.stack([_grey(frame) for frame in chunk])))
+        best = likeness.argmax(axis=1)
+        for alike, (down, right) in zip(likeness.max(axis=1), shifts[best].tolist(), strict=True):
+            if alike < MIN_OVERLAP_LIKENESS or max(abs(down), abs(right)) < MIN_PAN * GREY_SIDE:
+                yield None
+            elif abs(right) > abs(down):
+                yield (int(np.sign(right)), 0)
+            else:
+                yield (0, int(np.sign(down)))
 
 
-def _overlap_likeness(a: _Pixels, b: _Pixels) -> _Pixels:
-    """Correlation of `a` and `b` where they overlap, by how far `b` lies down and right of `a`.
+def _overlaps(pictures: _Pixels) -> tuple[npt.NDArray[np.int64], _Pixels]:
+    """Correlations of each picture with the next where they overlap, at every possible shift.
+
+    By Padfield, "Masked object registration in the Fourier domain", IEEE Transactions on Image
+    Processing 21(5), 2012, section III.
 
     Args:
-        a: [H, W].
-        b: The same size.
+        pictures: [N + 1, H, H].
 
     Returns:
-        -1…1 [2 H, 2 W], at shifts as of `numpy.fft.fftfreq`.
+        The shifts [S, 2] that a pan may have, down and right, and the correlations -1…1 [N, S].
     """
     import numpy as np
+    from scipy import fft  # comes with imagehash
 
-    size = (2 * a.shape[0], 2 * a.shape[1])  # room for every shift
+    side = 2 * pictures.shape[1]  # room for every shift
+    along = np.fft.fftfreq(side, 1 / side).astype(np.int64)  # 0, 1, …, -2, -1
+    down, right = np.meshgrid(along, along, indexing="ij")
+    rows, columns = np.nonzero(
+        (np.maximum(abs(down), abs(right)) <= MAX_PAN * side / 2)
+        & (np.minimum(abs(down), abs(right)) <= MAX_DRIFT * side / 2)
+    )
+    shifts = np.stack([along[rows], along[columns]], axis=1)
 
-    def sums(one: _Pixels, other: _Pixels) -> _Pixels:
-        product = np.fft.rfft2(one, size) * np.fft.rfft2(other, size).conj()
-        return np.fft.irfft2(product, size)
+    def spectrum(values: _Pixels) -> npt.NDArray[np.complex128]:
+        found: npt.NDArray[np.complex128] = fft.rfft2(values, (side, side))
+        return found
 
-    all_of_it = np.ones_like(a)
-    pixels = np.maximum(sums(all_of_it, all_of_it), 1)
-    of_a, of_b = sums(a, all_of_it), sums(all_of_it, b)
-    together = sums(a, b) - of_a * of_b / pixels
-    alone = (sums(a * a, all_of_it) - of_a**2 / pixels, sums(all_of_it, b * b) - of_b**2 / pixels)
-    likeness: _Pixels = together / np.sqrt(np.maximum(alone[0], 1) * np.maximum(alone[1], 1))
-    return likeness
+    def sums(product: npt.NDArray[np.complex128]) -> _Pixels:
+        found: _Pixels = fft.irfft2(product, (side, side))
+        return found
+
+    everywhere = spectrum(np.ones_like(pictures[0]))
+    pixels = sums(everywhere * everywhere.conj())[rows, columns]
+    spectra = spectrum(pictures)
+    together = sums(spectra[:-1] * spectra[1:].conj())[:, rows, columns]
+    total = sums(spectra * everywhere.conj())
+    squares = sums(spectrum(pictures**2) * everywhere.conj())
+    # What of a picture lies under the next one is what of this lies under it at the shift back.
+    first, second = total[:-1, rows, columns], total[1:, -rows, -columns]
+    spread = squares[:-1, rows, columns] - first**2 / pixels
+    other_spread = squares[1:, -rows, -columns] - second**2 / pixels
+    common = together - first * second / pixels
+    return shifts, common / np.sqrt(np.maximum(spread, 1) * np.maximum(other_spread, 1))
 
 
-def _detail(grey: _Pixels) -> _Pixels:
-    """A picture less its surroundings: skies above grounds are alike at every shift."""
-    import numpy as np
+def _detail(pictures: _Pixels) -> _Pixels:
+    """Pictures [N, H, W] less their surroundings: skies above grounds are alike at every shift."""
+    from scipy.ndimage import uniform_filter
 
-    around = 2
-    side = 2 * around + 1
-    padded = np.pad(grey, around, mode="edge")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side))
-    detail: _Pixels = grey - windows.mean(axis=(2, 3))
-    return detail
+    around: _Pixels = uniform_filter(pictures, (0, _SURROUNDINGS, _SURROUNDINGS), mode="nearest")
+    return pictures - around
 
 
 def _grey(frame: _Frame) -> _Pixels:

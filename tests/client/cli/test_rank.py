@@ -91,10 +91,8 @@ def test_one_per_group(run: Run, tmp_path: Path, stub_mean: Mean) -> None:
     )
     assert len(list(copies.iterdir())) == 5
     # A set is one place: it is kept or left out as a whole.
-    first = json.loads(
-        run("rank", folder, "--one-per-group", "--top", 1, "-o", tmp_path / "first.json")
-        and (tmp_path / "first.json").read_text()
-    )
+    run("rank", folder, "--one-per-group", "--top", 1, "-o", tmp_path / "first.json")
+    first = json.loads((tmp_path / "first.json").read_text())
     assert {row["source"] for row in first} == (
         set(bracket) if places[0] == bracket[0] else {places[0]}
     )
@@ -102,7 +100,7 @@ def test_one_per_group(run: Run, tmp_path: Path, stub_mean: Mean) -> None:
     assert "best of 4" in table and "bracket of 3" in table
     page = (tmp_path / "page.html").read_text()
     assert page.count('"kind":"bracket"') == 3
-    assert Path(burst).name in page and page.count("burst") == page.count(Path(burst).name)
+    assert set(re.findall(r"burst\d\.jpg", page)) == {Path(burst).name}
 
 
 def test_stars_go_to_one_of_each_group_and_alike_to_a_set(
@@ -111,7 +109,7 @@ def test_stars_go_to_one_of_each_group_and_alike_to_a_set(
     pytest.importorskip("lxml")
     monkeypatch.chdir(tmp_path)
     wedding(tmp_path / "photos")
-    run("rank", "photos", "--one-per-group", "--xmp", "--stars", "34,67,90,95")
+    run("rank", "photos", "--one-per-group", "--xmp", "--stars", "30,60,90,95")
     stars = {
         path.name.removesuffix(".jpg.xmp"): re.findall(r'Rating="?>?(\d)', path.read_text())
         for path in (tmp_path / "photos").glob("*.xmp")
