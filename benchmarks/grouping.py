@@ -1,4 +1,4 @@
-"""Processor time and memory that grouping takes, by the number of photos and by what is known of them.
+"""Processor time and memory of grouping, by the number of photos and by what is known of them.
 
     python benchmarks/grouping.py --photos 5000 10000 50000
 

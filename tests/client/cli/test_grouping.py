@@ -15,13 +15,13 @@ from iq_client.images.source import broken
 
 
 def test_ctrl_c_while_reading_groups_what_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[int] = []
+    seen: list[int] = []
     prints = Fingerprints()
 
     def interrupting(data: bytes, name: str) -> Fingerprint:
         if data == b"3":
             os.kill(os.getpid(), signal.SIGINT)
-        read.append(int(data))
+        seen.append(int(data))
         return Fingerprint(int(data))
 
     monkeypatch.setattr("iq_client.groups.fingerprint", interrupting)
@@ -30,8 +30,8 @@ def test_ctrl_c_while_reading_groups_what_was_read(monkeypatch: pytest.MonkeyPat
     read(sources, outcome)
     assert outcome.exit_code == 130
     found = prints.first(200)
-    assert [each.hash for each in found if each != UNKNOWN] == sorted(read)
-    assert 3 in read
+    assert [each.hash for each in found if each != UNKNOWN] == sorted(seen)
+    assert 3 in seen
 
 
 def test_what_is_gone_since_it_was_scored_stays_without_a_fingerprint() -> None:
