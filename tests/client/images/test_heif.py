@@ -30,7 +30,7 @@ def test_the_picture_and_what_belongs_to_it() -> None:
     with Image.open(example) as image:
         same = np.asarray(image.convert("RGB").resize((320, 212)), np.float32)
     assert np.abs(pixels - same).mean() < 8 < np.abs(pixels - same[::-1]).mean()
-    taken = fingerprint(source.load()).taken
+    taken = fingerprint(source.load()).shot.taken
     assert taken is not None and taken.isoformat() == "2026-05-01T12:00:00"
 
 
@@ -57,7 +57,7 @@ def test_too_many_pixels_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_jpeg_of_quality_95_scores_as_the_pixels_do(
     server: LocalServer, example_photos: list[Path]
 ) -> None:
-    """What sending HEIC as JPEG costs, on photos that were never HEIC."""
+    """Cost of sending HEIC as JPEG, on photos that were never HEIC."""
     lossless: list[Image.Image] = []
     jpegs: list[bytes] = []
     for path in example_photos:

@@ -21,7 +21,8 @@ from iq_client.cli.server import (
     send_options,
     server_options,
 )
-from iq_client.cli.xmp import XmpOptions, xmp_options
+from iq_client.cli.stars import StarOptions, star_options
+from iq_client.cli.xmp import XmpOptions, dry_run_option, xmp_options
 from iq_client.images.inputs import expand
 from iq_client.ranking import rank as ranked
 from iq_client.results import GROUP_COLUMNS, Group, RankedImage, RankKey, TowerIdentity
@@ -47,6 +48,8 @@ from iq_client.results import GROUP_COLUMNS, Group, RankedImage, RankKey, TowerI
 )
 @copy_options
 @xmp_options
+@star_options
+@dry_run_option
 @resume_options
 @server_options
 @send_options
@@ -62,6 +65,8 @@ def rank(
     by: RankKey,
     copy: CopyOptions,
     xmp: XmpOptions,
+    stars: StarOptions,
+    dry_run: bool,
     resume: ResumeOptions,
     server: ServerOptions,
     send: SendOptions,
@@ -74,6 +79,9 @@ def rank(
     """
     copy.check(cut=top is not None or min_score > 1)
     xmp.check()
+    stars.check(xmp=xmp.xmp)
+    if dry_run and not xmp.xmp:
+        raise click.UsageError("--dry-run belongs to --xmp")
     grouper = Grouper() if one_per_group else None
     outcome = scoring.Outcome()
     gallery = Gallery(html)
@@ -108,8 +116,9 @@ def rank(
     _write(rows, output, tower, grouped=one_per_group)
     gallery.write([Group(group.kept(1), by, group.kind) for group in [*good, *failed]])
     copy.copy([row.score.source for _, row in rows if row.score.ok])
-    # By their place among all photos, whatever is shown.
-    outcome.failed |= not xmp.write([[row.score for row in group.kept(1)] for group in scored])
+    if xmp.xmp:  # by their place among all photos, whatever is shown
+        ratings = stars.ratings([[row.score for row in group.kept(1)] for group in scored])
+        outcome.failed |= not xmp.write(ratings, dry_run=dry_run)
     ctx.exit(outcome.exit_code)
 
 

@@ -127,8 +127,8 @@ function judgeButtons(index) {
   });
   element.append(better);
   if (burst) {
-    const which = burst[0].kind ? "all of them" : "this one";
-    element.append(button("", "Keep, next group", `Keep ${which}, next group (k)`, () => {
+    const label = burst[0].kind ? "Keep all, next group (k)" : "Keep, next group (k)";
+    element.append(button("", "Keep, next group", label, () => {
       activate(index);
       keepActive();
     }));
