@@ -21,10 +21,10 @@ def found(shots: Sequence[bytes]) -> list[tuple[str, list[int]]]:
     return [(each.kind, list(each.members)) for each in find_sets(prints, [""] * len(prints))]
 
 
-def bracket(stops: Sequence[float], start: float = 0, **options: bool) -> list[bytes]:
+def bracket(stops: Sequence[float], start: float = 0) -> list[bytes]:
     """One scene with so many EV more and less, two shots a second; the bias says nothing."""
     return [
-        shot(exposed(SCENE, stop), start + index / 2, exposure=2**stop / 100, **options)
+        shot(exposed(SCENE, stop), start + index / 2, exposure=2**stop / 100)
         for index, stop in enumerate(stops)
     ]
 
@@ -126,10 +126,8 @@ def test_bursts_are_no_stacks(distances: list[float | None]) -> None:
     assert found(focused(distances)) == []
 
 
-def panned(
-    image: Image.Image, lefts: Sequence[int], pause: float = 2, **options: float
-) -> list[bytes]:
-    return [shot(view(image, left), pause * index, **options) for index, left in enumerate(lefts)]
+def panned(image: Image.Image, lefts: Sequence[int], pause: float = 2) -> list[bytes]:
+    return [shot(view(image, left), pause * index) for index, left in enumerate(lefts)]
 
 
 def test_a_panorama_pans_one_way_at_one_exposure() -> None:

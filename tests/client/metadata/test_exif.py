@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -15,7 +16,7 @@ from iq_client.metadata.exif import Shot, read_shot
 PIXEL = Image.new("RGB", (8, 8))
 
 
-def read(tags: dict[int, object], name: str = "", **options: object) -> Shot:
+def read(tags: Mapping[int, object], name: str = "", **options: object) -> Shot:
     exif = Image.Exif()
     exif.get_ifd(0x8769).update(tags)
     stream = io.BytesIO()
@@ -56,10 +57,10 @@ def test_the_name_tells_the_time_where_exif_does_not() -> None:
 
 
 def test_how_a_photo_was_taken() -> None:
-    data = shot(PIXEL, 0.25, exposure=1 / 50, bias=-2 / 3, bracket=True, distance=2.5)
+    data = shot(PIXEL, 0.25, exposure=1 / 50, bias=-0.5, bracket=True, distance=2.5)
     found = read_shot(Image.open(io.BytesIO(data)))
     assert found == Shot(
-        START + timedelta(milliseconds=250), "Camera 1", 0.02, 5.6, 200.0, pytest.approx(-2 / 3),
+        START + timedelta(milliseconds=250), "Camera 1", 0.02, 5.6, 200.0, -0.5,
         True, 50.0, 2.5,
     )  # fmt: skip
     assert found.exposure == pytest.approx(math.log2(0.02 * 2 * 100 / 5.6**2))
