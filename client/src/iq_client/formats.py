@@ -1,6 +1,7 @@
 """Results as files: JSON, JSON lines, CSV and Parquet, written row by row and read back.
 
-A row is `Score.to_dict()` with, where it helps, whole-number columns in front: `rank`, `group`.
+A row is `Score.to_dict()` with, where it helps, columns in front: whole numbers such as `rank` and
+`group`, and the text `kind`.
 The writers keep at most a few thousand rows, and what was written is a complete file even when the
 run ends early. Text that is not valid Unicode (file names in another encoding) is written with
 backslash escapes, which in JSON are the very characters again when read. In CSV, text that a
@@ -31,6 +32,7 @@ WriteRow = Callable[[Row], None]
 
 # The last four are the full-width forms, which spreadsheets take for the plain ones.
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+TEXT_COLUMNS = frozenset({"kind"})  # among those in front of the score's; the others are numbers
 TOWER_KEY = "tower.json"  # of a Parquet file's metadata
 _PARQUET_ROWS = 4096  # rows in memory: of a row group that is written, or a batch that is read
 
@@ -62,7 +64,7 @@ def open_writer(
     Args:
         file_format: One of `FILE_FORMATS`.
         stream: Where the bytes go.
-        leading: Whole-number columns in front of the score's, in their order.
+        leading: Columns in front of the score's, in their order.
         tower: The network that the scores are of; a Parquet file's metadata holds all of it under
             `tower.json`.
 
@@ -213,7 +215,7 @@ def arrow_schema(leading: Sequence[str] = ()) -> pyarrow.Schema:
     """The columns of rows in Arrow and Parquet.
 
     Args:
-        leading: Whole-number columns in front of the score's, in their order.
+        leading: Columns in front of the score's, in their order.
 
     Raises:
         ImportError: pyarrow is not installed.
@@ -221,7 +223,10 @@ def arrow_schema(leading: Sequence[str] = ()) -> pyarrow.Schema:
     pa = import_pyarrow()
     return pa.schema(
         [
-            *(pa.field(name, pa.int64()) for name in leading),
+            *(
+                pa.field(name, pa.string() if name in TEXT_COLUMNS else pa.int64())
+                for name in leading
+            ),
             pa.field("source", pa.string(), nullable=False),
             pa.field("mean", pa.float64()),
             pa.field("std", pa.float64()),

@@ -1,37 +1,31 @@
-"""Groups of near-identical photos: bursts, and copies of one picture.
+"""Groups of photos: bursts, copies of one picture, and sets that are one picture together.
 
 Photos belong together when they look alike (a 64-bit perceptual hash) and, where both say when they
 were taken, lie close in time. What makes a group can be replaced: a `Grouping` is any function from
-fingerprints to labels.
+fingerprints to labels. Brackets, focus stacks and panoramas are found by `iq_client.sets`.
 """
 
 from __future__ import annotations
 
 import functools
-import io
 import itertools
-from collections.abc import Callable, Hashable, Iterator, Sequence
+import os
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from iq_client.images.source import Source
+from iq_client.metadata.exif import Shot, read_shot
 from iq_client.ranking import KEYS, rank
 from iq_client.results import Group, RankKey, Score
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-    from PIL import Image
+from iq_client.sets import GREY_SIDE, find_sets
 
 MAX_GAP: Final = 3.0  # seconds
 MAX_DISTANCE: Final = 8  # bits of 64
 MAX_DISTANCE_IN_BURST: Final = 18
 
-_EXIF_IFD = 0x8769
-_TAKEN = (0x9003, 0x9291)  # DateTimeOriginal and the fraction of its second
-_DIGITIZED = (0x9004, 0x9292)
 _HASHED_SIDE = 128  # pixels; the hash itself reduces to 32
+_NOTHING: Final = Shot()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +33,29 @@ class Fingerprint:
     """The little that grouping knows of a photo.
 
     Attributes:
-        taken: When the shutter opened, by EXIF, in the camera's local time; None where unknown.
         hash: 64-bit perceptual hash (DCT); None where the photo cannot be read.
+        shot: When and how it was taken.
+        grey: Levels of the picture in 32x32 pixels, row by row, where the exposure is known: tells
+            brackets and panoramas. Else empty.
     """
 
-    taken: datetime | None
-    hash: int | None
+    hash: int | None = None
+    shot: Shot = _NOTHING
+    grey: bytes = b""
 
 
-UNKNOWN: Final = Fingerprint(None, None)
+UNKNOWN: Final = Fingerprint()
 
 Grouping: TypeAlias = Callable[[Sequence[Fingerprint]], Sequence[Hashable]]
 
 
-def fingerprint(data: bytes) -> Fingerprint:
+def fingerprint(data: bytes, name: str = "") -> Fingerprint:
     """The fingerprint of an image file.
 
     Args:
-        data: The bytes of the file. What is no image gives a fingerprint without hash.
+        data: The bytes of the file. What is no image, or has more than 200 megapixels, gives a
+            fingerprint without hash.
+        name: Path or name of the file, which may tell the time.
 
     Raises:
         ImportError: The package imagehash is not installed.
@@ -67,15 +66,19 @@ def fingerprint(data: bytes) -> Fingerprint:
         raise ImportError("groups need imagehash: pip install 'iq-client[groups]'") from error
     from PIL import Image
 
-    from iq_client.images.picture import shown
+    from iq_client.images.picture import opened, shown
 
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            taken = _taken(image)
-            bits = imagehash.phash(shown(image, _HASHED_SIDE)).hash
+        with opened(data) as image:
+            shot = read_shot(image, name)
+            small = shown(image, _HASHED_SIDE)
+        bits = imagehash.phash(small).hash
     except Exception:  # decoders raise whatever the damage leads them to
         return UNKNOWN
-    return Fingerprint(taken, int("".join("01"[int(bit)] for bit in bits.flat), base=2))
+    grey = b""
+    if shot.exposure is not None:
+        grey = small.convert("L").resize((GREY_SIDE,) * 2, Image.Resampling.BILINEAR).tobytes()
+    return Fingerprint(int("".join("01"[int(bit)] for bit in bits.flat), base=2), shot, grey)
 
 
 class Fingerprints:
@@ -95,7 +98,7 @@ class Fingerprints:
 
     def _load(self, index: int, source: Source) -> bytes:
         data = source.load()
-        self._prints[index] = fingerprint(data)
+        self._prints[index] = fingerprint(data, source.name)
         return data
 
 
@@ -119,8 +122,9 @@ def bursts(
         max_distance_in_burst: The same for two photos within `max_gap`.
 
     Returns:
-        A grouping. It compares each photo without a time with all the others, which takes seconds
-        for ten thousand of them.
+        A grouping, exact in any case. Where times are known it compares photos within `max_gap`
+        only; each photo without a time is compared with all the others, 64 multiplications a pair,
+        in blocks of bounded memory.
 
     Raises:
         ValueError: A number is negative.
@@ -129,20 +133,20 @@ def bursts(
         raise ValueError("max_gap and the distances are 0 or more")
 
     def grouped(fingerprints: Sequence[Fingerprint]) -> Sequence[Hashable]:
-        import numpy as np
+        from iq_client.neighbours import Neighbours  # brings NumPy, which takes a while
 
         hashed = [index for index, item in enumerate(fingerprints) if item.hash is not None]
-        hashes = np.array([fingerprints[index].hash for index in hashed], np.uint64)
-        times = [fingerprints[index].taken for index in hashed]
-        labels = _Labels(len(fingerprints))
-        for one, others in _neighbours(times, timedelta(seconds=max_gap)):
-            close = _distances(hashes[one], hashes[others]) <= max_distance_in_burst
-            labels.join(hashed[one], (hashed[others[i]] for i in np.flatnonzero(close)))
-        for one, taken in enumerate(times):
-            if taken is None:
-                close = _distances(hashes[one], hashes) <= max_distance
-                labels.join(hashed[one], (hashed[i] for i in np.flatnonzero(close)))
-        return [labels.of(index) for index in range(len(fingerprints))]
+        photos = Neighbours(
+            [fingerprints[index].hash or 0 for index in hashed],
+            [fingerprints[index].shot.taken for index in hashed],
+        )
+        photos.connect_in_time(max_gap, max_distance_in_burst)
+        photos.connect_without_time(max_distance)
+        # One that cannot be read is alone.
+        labels: list[Hashable] = [("alone", index) for index in range(len(fingerprints))]
+        for index, label in zip(hashed, photos.labels.tolist(), strict=True):
+            labels[index] = label
+        return labels
 
     return grouped
 
@@ -152,6 +156,7 @@ def group_images(
     fingerprints: Sequence[Fingerprint],
     *,
     grouping: Grouping | None = None,
+    sets: bool = True,
     key: RankKey = "mean",
 ) -> list[Group]:
     """Puts scored photos into groups, the group with the best photo first.
@@ -160,6 +165,8 @@ def group_images(
         scores: Scores, failed ones among them.
         fingerprints: One for each score.
         grouping: Labels of what belongs together; None for `bursts()`.
+        sets: Whether brackets, stacks and panoramas are looked for first. The grouping is asked
+            of the others only.
         key: Order of the members of a group and of the groups, as in `rank`.
 
     Returns:
@@ -169,11 +176,22 @@ def group_images(
     Raises:
         ValueError: The scores, the fingerprints and the labels of the grouping are not as many.
     """
-    labels = (grouping or bursts())(fingerprints)
+    found_sets = (
+        find_sets(fingerprints, [os.path.dirname(score.source) for score in scores])  # noqa: PTH120
+        if sets
+        else []
+    )
+    in_sets = {index for found in found_sets for index in found.members}
+    rest = [index for index in range(len(scores)) if index not in in_sets]
+    labels = (grouping or bursts())([fingerprints[index] for index in rest])
     members: dict[Hashable, list[Score]] = {}
-    for score, _, label in zip(scores, fingerprints, labels, strict=True):
-        members.setdefault(label, []).append(score)
+    for index, label in zip(rest, labels, strict=True):
+        members.setdefault(label, []).append(scores[index])
     groups = [Group(tuple(rank(group, key=key)), key) for group in members.values()]
+    groups += [
+        Group(tuple(rank([scores[index] for index in found.members], key=key)), key, found.kind)
+        for found in found_sets
+    ]
     return sorted(
         groups, key=lambda group: (not group.best.score.ok, -_key_of(group.best.score, key))
     )
@@ -181,58 +199,3 @@ def group_images(
 
 def _key_of(score: Score, key: RankKey) -> float:
     return KEYS[key](score) if score.ok else 0.0  # NaN has no order
-
-
-def _taken(image: Image.Image) -> datetime | None:
-    exif = image.getexif().get_ifd(_EXIF_IFD)
-    for tag, fraction_tag in (_TAKEN, _DIGITIZED):
-        try:
-            second = datetime.strptime(str(exif[tag]).strip("\0 "), "%Y:%m:%d %H:%M:%S")
-        except (KeyError, ValueError):  # cameras with no clock write zeros or blanks
-            continue
-        digits = str(exif.get(fraction_tag, "")).strip("\0 ")
-        fraction = float(f"0.{digits}") if digits.isascii() and digits.isdigit() else 0.0
-        return second + timedelta(seconds=fraction)
-    return None
-
-
-def _neighbours(
-    times: Sequence[datetime | None], gap: timedelta
-) -> Iterator[tuple[int, list[int]]]:
-    """Each photo with a time, and those before it that are no further away than `gap`."""
-    in_order = sorted(
-        ((taken, index) for index, taken in enumerate(times) if taken is not None),
-    )
-    start = 0
-    for end, (taken, index) in enumerate(in_order):
-        while taken - in_order[start][0] > gap:
-            start += 1
-        yield index, [other for _, other in in_order[start:end]]
-
-
-def _distances(one: np.uint64, others: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """Count of the bits of 64 that differ."""
-    import numpy as np
-
-    different = (one ^ others).view(np.uint8).reshape(len(others), 8)
-    distances: npt.NDArray[np.int64] = np.unpackbits(different, axis=1).sum(axis=1, dtype=np.int64)
-    return distances
-
-
-class _Labels:
-    """Disjoint sets of indices."""
-
-    def __init__(self, count: int) -> None:
-        self._parents = list(range(count))
-
-    def of(self, index: int) -> int:
-        """The same number for all indices of a set."""
-        while self._parents[index] != index:
-            self._parents[index] = self._parents[self._parents[index]]
-            index = self._parents[index]
-        return index
-
-    def join(self, index: int, others: Iterator[int]) -> None:
-        """Makes one set of those of `index` and of `others`."""
-        for other in others:
-            self._parents[self.of(other)] = self.of(index)

@@ -14,6 +14,8 @@ from iq_client.codes import ErrorCode
 VOTES: Final = range(1, 11)  # the votes a distribution is about, in its order
 
 RankKey: TypeAlias = Literal["mean", "lower_bound"]
+SetKind: TypeAlias = Literal["bracket", "stack", "panorama"]
+GROUP_COLUMNS: Final = ("group", "kind", "members")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,24 +206,35 @@ class RankedImage:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Near-identical images, such as one burst, best first.
+    """Near-identical images, such as one burst, or images that are one picture together.
 
     Attributes:
-        images: The members as a ranking of their own.
+        images: The members as a ranking of their own, best first.
         key: Order of the members, and of the groups that were made together.
+        kind: `bracket` of exposures, `stack` of focus or `panorama`, of which no member can be
+            left out; None for images that are alike, and for one alone.
     """
 
     images: tuple[RankedImage, ...]
     key: RankKey = "mean"
+    kind: SetKind | None = None
 
     @property
     def best(self) -> RankedImage:
         """The member with rank 1, or the first one that failed where none was scored."""
         return self.images[0]
 
+    def kept(self, top: int | None) -> tuple[RankedImage, ...]:
+        """The `top` best members, or all: of None, and of a bracket, stack or panorama."""
+        return self.images if self.kind is not None else self.images[:top]
+
+    def columns(self, number: int) -> dict[str, Any]:
+        """`GROUP_COLUMNS` of a row of this group, which is the `number`-th."""
+        return {"group": number, "kind": self.kind, "members": len(self.images)}
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready mapping."""
-        return {"images": [image.to_dict() for image in self.images]}
+        return {"kind": self.kind, "images": [image.to_dict() for image in self.images]}
 
 
 @dataclass(frozen=True, slots=True)

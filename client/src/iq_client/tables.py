@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from iq_client.formats import arrow_schema, import_pyarrow, valid_row
-from iq_client.results import Group, RankedImage, Score
+from iq_client.formats import TEXT_COLUMNS, arrow_schema, import_pyarrow, valid_row
+from iq_client.results import GROUP_COLUMNS, Group, RankedImage, Score
 
 if TYPE_CHECKING:
     import pandas
@@ -24,7 +24,8 @@ def to_arrow(results: Results) -> pyarrow.Table:
     Returns:
         Columns `source`, `mean`, `std`, `percentile`, `distribution` (list of ten), `error`
         (`code` and `message`, or null) and `tower`; in front of them `rank` for a ranking, `group`
-        (1, 2, …) and `rank` for groups. They are the columns of the command line's Parquet files.
+        (1, 2, …), `kind`, `members` and `rank` for groups. They are the columns of the command
+        line's Parquet files.
 
     Raises:
         ImportError: pyarrow is not installed.
@@ -64,21 +65,21 @@ def to_dataframe(results: Results) -> pandas.DataFrame:
     frame = pandas.DataFrame(rows, columns=columns)
     # Whole numbers that may be missing: pandas would make floating point of them.
     types = {
-        **dict.fromkeys(leading, "Int64"),
+        **dict.fromkeys((name for name in leading if name not in TEXT_COLUMNS), "Int64"),
         **dict.fromkeys(("mean", "std", "percentile"), "float64"),
     }
     return frame.astype(types)
 
 
 def _rows(results: Results) -> tuple[list[str], list[dict[str, Any]]]:
-    """The whole-number columns in front, and the rows as dictionaries."""
+    """The columns in front, and the rows as dictionaries."""
     items: list[Score | RankedImage | Group] = list(results)
     if items and isinstance(items[0], Group):
         rows = [
-            {"group": number, **image.to_dict()}
+            {**group.columns(number), **image.to_dict()}  # type: ignore[union-attr]
             for number, group in enumerate(items, start=1)
             for image in group.images  # type: ignore[union-attr]
         ]
-        return ["group", "rank"], rows
+        return [*GROUP_COLUMNS, "rank"], rows
     leading = ["rank"] if items and isinstance(items[0], RankedImage) else []
     return leading, [item.to_dict() for item in items]

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import os
-import signal
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 from tests.client.cli.conftest import Run
-
-from iq_client import Source
-from iq_client.cli.scoring import Outcome
-from iq_client.groups import UNKNOWN, Fingerprint, Fingerprints
-from iq_client.images.source import broken
-
-command = importlib.import_module("iq_client.cli.groups")  # the package has a command of that name
+from tests.client.shots import wedding
 
 
 def test_groups(run: Run, tmp_path: Path) -> None:
@@ -47,29 +37,24 @@ def test_groups(run: Run, tmp_path: Path) -> None:
     assert len(lines) == 6
 
 
-def test_ctrl_c_while_reading_groups_what_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[int] = []
-    prints = Fingerprints()
-
-    def interrupting(data: bytes) -> Fingerprint:
-        if data == b"3":
-            os.kill(os.getpid(), signal.SIGINT)
-        read.append(int(data))
-        return Fingerprint(None, int(data))
-
-    monkeypatch.setattr("iq_client.groups.fingerprint", interrupting)
-    sources = [prints.watch(Source(str(number), str(number).encode)) for number in range(200)]
-    outcome = Outcome()
-    command._read(sources, outcome)
-    assert outcome.exit_code == 130
-    found = prints.first(200)
-    assert [each.hash for each in found if each != UNKNOWN] == sorted(read)
-    assert 3 in read
-
-
-def test_what_is_gone_since_it_was_scored_stays_without_a_fingerprint() -> None:
-    outcome = Outcome()
-    prints = Fingerprints()
-    command._read([prints.watch(broken("gone.png", "NOT_FOUND", "no such file"))], outcome)
-    assert outcome.exit_code == 0
-    assert prints.first(1) == [UNKNOWN]
+def test_top_keeps_the_best_of_each_group_and_whole_sets(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    wedding(folder)
+    out = tmp_path / "best"
+    result = run("groups", folder, "--top", 2, "--copy-best", out, "--format", "json")
+    rows = json.loads(result.stdout)
+    kept = {Path(row["source"]).name: row for row in rows}
+    assert {row["members"] for name, row in kept.items() if name.startswith("burst")} == {4}
+    assert sum(name.startswith("burst") for name in kept) == 2
+    assert {name: kept[name]["kind"] for name in kept if not name.startswith("burst")} == {
+        "alone.jpg": None,
+        **dict.fromkeys(("bracket0.jpg", "bracket1.jpg", "bracket2.jpg"), "bracket"),
+    }
+    assert len(list(out.iterdir())) == 6
+    assert "left out by --top: 2 photos of 1 groups; kept whole: 1 x bracket" in result.stderr
+    everything = json.loads(run("groups", folder, "--format", "json").stdout)
+    assert len(everything) == 8
+    table = run("groups", folder, "--top", 1).stdout
+    assert "best of 4" in table and "bracket of 3" in table
+    split = json.loads(run("groups", folder, "--no-sets", "--top", 1, "--format", "json").stdout)
+    assert len(split) == 3

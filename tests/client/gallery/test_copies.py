@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from datetime import datetime
 
 import pytest
 from PIL import Image
 
 from iq_client.gallery.copies import SmallCopies
-from iq_client.gallery.facts import Facts, facts
 from iq_client.gallery.thumbnails import LONGEST_SIDE
+from iq_client.metadata.exif import Shot, read_shot
 
 
 def photo(size: tuple[int, int]) -> bytes:
@@ -31,7 +32,7 @@ def test_copies_are_upright_small_and_know_time_and_camera() -> None:
         assert copy is not None
         assert copy.size == size
         assert copy.getexif().get(0x0112) is None
-        assert facts(copy) == Facts("2026-05-01T10:00:00", "Camera")
+        assert read_shot(copy) == Shot(datetime(2026, 5, 1, 10), "Camera")
 
 
 @pytest.mark.parametrize("data", [b"", b"no image", photo((300, 200))[:600]])

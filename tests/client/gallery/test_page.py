@@ -141,7 +141,7 @@ def test_groups_are_ranked_over_all_their_members(tmp_path: Path) -> None:
 
 def test_groups_are_ranked_by_the_key_that_they_were_made_with(tmp_path: Path) -> None:
     disputed, agreed = scored("disputed", 6.0, 3.0), scored("agreed", 5.0, 1.0)
-    unread = [Fingerprint(None, None)] * 2
+    unread = [Fingerprint()] * 2
     groups = group_images([disputed, agreed], unread, key="lower_bound")
     assert [group.best.score.source for group in groups] == ["agreed", "disputed"]
     write_gallery(tmp_path / "out.html", groups)

@@ -30,7 +30,7 @@ def test_the_picture_and_what_belongs_to_it() -> None:
     with Image.open(example) as image:
         same = np.asarray(image.convert("RGB").resize((320, 212)), np.float32)
     assert np.abs(pixels - same).mean() < 8 < np.abs(pixels - same[::-1]).mean()
-    taken = fingerprint(source.load()).taken
+    taken = fingerprint(source.load()).shot.taken
     assert taken is not None and taken.isoformat() == "2026-05-01T12:00:00"
 
 

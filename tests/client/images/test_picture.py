@@ -20,16 +20,12 @@ from tests.serving.files import (
     with_chunks,
 )
 
-from iq_client.groups import fingerprint
+from iq_client.groups import UNKNOWN, fingerprint
 from iq_client.images.encode import encode_image, shrink
-from iq_client.images.picture import shown
+from iq_client.images.picture import opened, shown
 from iq_serving.preprocessing import load_pixels
 
 WIDTH, HEIGHT = 96, 64
-
-
-def opened(data: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(data))
 
 
 def grey(seed: int) -> np.ndarray[Any, Any]:
@@ -77,6 +73,31 @@ def test_different_pictures_of_unusual_modes_are_in_different_groups(make: Any) 
     plain = fingerprint(encoded(Image.fromarray(grey(1).astype(np.uint8)))).hash
     assert plain is not None
     assert (one ^ plain).bit_count() <= 4
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "I;16"])
+def test_pictures_of_every_depth_are_turned(mode: str) -> None:
+    upright = photo(WIDTH, HEIGHT, 1).convert("L")
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(upright.rotate(90, expand=True)).astype(np.uint16) * 257)
+    else:
+        image = upright.rotate(90, expand=True).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    found = shown(opened(encoded(image, exif=exif)), WIDTH)
+    assert found.size == (WIDTH, HEIGHT)
+    assert np.abs(np.asarray(found.convert("L"), np.int64) - grey(1)).max() <= 1
+
+
+def test_pictures_up_to_the_servers_limit_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(photo(WIDTH, HEIGHT, 1))
+    known = fingerprint(data)
+    assert known.hash is not None
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", WIDTH * HEIGHT // 3)  # Pillow's raises at twice
+    monkeypatch.setattr("iq_client.images.picture._LARGE", WIDTH * HEIGHT // 3)
+    assert fingerprint(data) == known
+    monkeypatch.setattr("iq_client.images.picture.MAX_PIXELS", WIDTH * HEIGHT - 1)
+    assert fingerprint(data) == UNKNOWN
 
 
 def test_colours_are_shown_by_what_a_profile_does() -> None:

@@ -74,7 +74,7 @@ def test_the_preview_is_scored(tmp_path: Path) -> None:
         assert (image.format, image.size) == ("JPEG", (640, 480))
         difference = np.asarray(image, np.int16) - np.asarray(preview, np.int16)
     assert np.abs(difference).max() < 10
-    taken = fingerprint(data).taken
+    taken = fingerprint(data).shot.taken
     assert taken is not None and taken.isoformat() == "2026-05-01T12:00:00"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -79,13 +78,13 @@ class Gallery:
         Raises:
             OSError: It cannot be read.
         """
-        from PIL import Image
+        from iq_client.images.picture import opened
 
         if self._copies is not None and (copy := self._copies.open(name)) is not None:
             return copy
         try:
             # As it was sent: of a RAW file the preview, of a HEIC file what was decoded.
-            return Image.open(io.BytesIO(self._sources[name].load()))
+            return opened(self._sources[name].load())
         except InputError as error:
             raise OSError(str(error)) from error
 

@@ -9,6 +9,7 @@ import click
 from iq_client.cli import scoring, tables
 from iq_client.cli.copy import CopyOptions, copy_options
 from iq_client.cli.gallery import Gallery, html_option
+from iq_client.cli.grouping import Grouper, label, tell_left_out
 from iq_client.cli.inputs import Paths, paths_argument
 from iq_client.cli.output import OutputOptions, min_score_option, output_options
 from iq_client.cli.resume import ResumeOptions, kept, resume_options
@@ -24,7 +25,7 @@ from iq_client.cli.stars import StarOptions, star_options
 from iq_client.cli.xmp import XmpOptions, dry_run_option, xmp_options
 from iq_client.images.inputs import expand
 from iq_client.ranking import rank as ranked
-from iq_client.results import RankKey
+from iq_client.results import GROUP_COLUMNS, Group, RankedImage, RankKey, TowerIdentity
 
 
 @click.command(cls=SectionedCommand)
@@ -32,6 +33,11 @@ from iq_client.results import RankKey
 @output_options
 @html_option
 @click.option("--top", type=click.IntRange(0), metavar="N", help="The best N only.")
+@click.option(
+    "--one-per-group",
+    is_flag=True,
+    help="Only the best of photos that `groups` puts together; sets whole.",
+)
 @min_score_option
 @click.option(
     "--by",
@@ -54,6 +60,7 @@ def rank(
     output: OutputOptions,
     html: Path | None,
     top: int | None,
+    one_per_group: bool,
     min_score: float,
     by: RankKey,
     copy: CopyOptions,
@@ -67,16 +74,20 @@ def rank(
     """Rank photos, best first; those that could not be scored come last.
 
     PATH is a photo, a folder (searched recursively), a glob pattern in quotes, or - for paths on
-    stdin.
+    stdin. With --one-per-group a bracket, focus stack or panorama has one place, which all its
+    photos share, and --xmp gives stars to the photos that are left.
     """
     copy.check(cut=top is not None or min_score > 1)
     xmp.check()
     stars.check(xmp=xmp.xmp)
     if dry_run and not xmp.xmp:
         raise click.UsageError("--dry-run belongs to --xmp")
+    grouper = Grouper() if one_per_group else None
     outcome = scoring.Outcome()
     gallery = Gallery(html)
     sources = gallery.keep(expand(paths, send.inputs(outcome.leave_out)))
+    if grouper is not None:
+        sources = grouper.watch(sources)
     with (
         open_client(server, send) as client,
         kept(resume, client) as earlier,
@@ -85,22 +96,45 @@ def rank(
         ) as scores,
     ):
         tower = output.tower(client)
-        rows = ranked(scores, key=by)
-    scored = [row for row in rows if row.score.ok]
-    good = [row for row in scored if row.score.mean >= min_score][:top]
+        found = list(scores)
+    if grouper is not None:
+        groups = grouper.groups(found, kept=earlier, outcome=outcome, key=by)
+        tell_left_out(groups, 1, "--one-per-group")
+    else:
+        groups = [Group((row,), by) for row in ranked(found, key=by)]
+    # Each group has one place: that of its best.
+    scored = [group for group in groups if group.best.score.ok]
+    good = [group for group in scored if group.best.score.mean >= min_score][:top]
     if scored and not good:
         click.echo(f"none of {len(scored)} photos is left by --top and --min-score", err=True)
-    rows = [*good, *(row for row in rows if not row.score.ok)]
-    if output.file_format is None:
-        tables.print_ranking(rows)
-    else:
-        with output.writer(["rank"], tower) as write:
-            for row in rows:
-                write(row.to_dict())
-    gallery.write(rows)
-    copy.copy([row.score.source for row in good])
+    failed = [group for group in groups if not group.best.score.ok]
+    rows = [
+        (group, RankedImage(place, row.score))
+        for place, group in enumerate(good, start=1)
+        for row in group.kept(1)
+    ] + [(group, row) for group in failed for row in group.images]
+    _write(rows, output, tower, grouped=one_per_group)
+    gallery.write([Group(group.kept(1), by, group.kind) for group in [*good, *failed]])
+    copy.copy([row.score.source for _, row in rows if row.score.ok])
     if xmp.xmp:  # by their place among all photos, whatever is shown
-        outcome.failed |= not xmp.write(
-            stars.ratings([row.score for row in scored]), dry_run=dry_run
-        )
+        ratings = stars.ratings([[row.score for row in group.kept(1)] for group in scored])
+        outcome.failed |= not xmp.write(ratings, dry_run=dry_run)
     ctx.exit(outcome.exit_code)
+
+
+def _write(
+    rows: list[tuple[Group, RankedImage]],
+    output: OutputOptions,
+    tower: TowerIdentity | None,
+    *,
+    grouped: bool,
+) -> None:
+    if output.file_format is None:
+        labels = [label(group, 1) if row.score is group.best.score else "" for group, row in rows]
+        tables.print_ranking([row for _, row in rows], labels=labels)
+        return
+    columns = GROUP_COLUMNS[1:] if grouped else ()
+    with output.writer(["rank", *columns], tower) as write:
+        for group, row in rows:
+            known = group.columns(0)
+            write({**row.to_dict(), **{name: known[name] for name in columns}})

@@ -74,22 +74,24 @@ class StarOptions:
         ):
             raise click.UsageError("--stars: shares are percents, 0…100, that rise")
 
-    def ratings(self, best_first: Sequence[Score]) -> Iterator[tuple[str, Rating]]:
+    def ratings(self, best_first: Sequence[Sequence[Score]]) -> Iterator[tuple[str, Rating]]:
         """The photos and their ratings.
 
         Args:
-            best_first: All photos that have a score.
+            best_first: All photos that have a score: those of one place have its stars, which are
+                given by the first of them.
         """
         if self.stars_by == "share":
             given = stars_by_share(len(best_first), self.stars or SHARES, self.reject or 0.0)
         else:
             given = [
-                stars_by_mean(score.mean, self.stars or (), self.reject or 0.0)
-                for score in best_first
+                stars_by_mean(place[0].mean, self.stars or (), self.reject or 0.0)
+                for place in best_first
             ]
         labels = {MOST_STARS: PICK_LABEL, REJECTED: REJECT_LABEL} if self.labels else {}
-        for score, stars in zip(best_first, given, strict=True):
-            yield score.source, Rating(stars, labels.get(stars), score.mean, score.tower)
+        for place, stars in zip(best_first, given, strict=True):
+            for score in place:
+                yield score.source, Rating(stars, labels.get(stars), score.mean, score.tower)
 
 
 def star_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -78,18 +78,27 @@ def show(*renderables: RenderableType) -> None:
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
-def print_ranking(rows: Iterable[RankedImage], *, groups: Sequence[int] | None = None) -> None:
+def print_ranking(
+    rows: Iterable[RankedImage],
+    *,
+    groups: Sequence[int] | None = None,
+    labels: Sequence[str] = (),
+) -> None:
     """Rank, mean, spread, distribution and path; then what failed.
 
     Args:
         rows: The ranking; one that failed has no rank.
         groups: The number of each row's group, where there are groups.
+        labels: What to say of each row's group; empty, or one for each row.
     """
     rows = list(rows)
     table = _table()
     if groups is not None:
         table.add_column("group", justify="right")
     table.add_column("#", justify="right", style="bold")
+    labelled = any(labels)
+    if labelled:
+        table.add_column("group" if groups is None else "photos", no_wrap=True)
     percentiles = _score_columns(table, [row.score for row in rows])
     previous = None
     for index, row in enumerate(rows):
@@ -99,7 +108,8 @@ def print_ranking(rows: Iterable[RankedImage], *, groups: Sequence[int] | None =
         if groups is not None:
             first = [str(groups[index]) if groups[index] != previous else ""]
             previous = groups[index]
-        table.add_row(*first, str(row.rank), *_score_cells(row.score, percentiles))
+        label = [labels[index]] if labelled else []
+        table.add_row(*first, str(row.rank), *label, *_score_cells(row.score, percentiles))
     _print(table, [row.score for row in rows])
 
 

@@ -13,8 +13,7 @@ from urllib.parse import quote
 from PIL import Image
 
 from iq_client.files import replacing
-from iq_client.gallery.facts import UNKNOWN, facts
-from iq_client.gallery.render import Picture, flattened, record, render
+from iq_client.gallery.render import Membership, Picture, flattened, record, render
 from iq_client.gallery.thumbnails import (
     LEAST_BYTES,
     MOST_BYTES,
@@ -22,6 +21,7 @@ from iq_client.gallery.thumbnails import (
     bytes_per_thumbnail,
     thumbnail,
 )
+from iq_client.metadata.exif import Shot, read_shot
 from iq_client.results import Group, RankedImage
 
 __all__ = ["write_gallery"]
@@ -62,19 +62,19 @@ def write_gallery(
     rows, groups = flattened(images)
     alone, grouped = _budgets(groups)
 
-    def picture(row: RankedImage, group: int | None) -> tuple[Picture, str | None]:
-        known, size, data = UNKNOWN, None, None
+    def picture(row: RankedImage, group: Membership | None) -> tuple[Picture, str | None]:
+        shot, size, data = Shot(), None, None
         # Pillow's decoders raise all of these on broken files.
         with (
             contextlib.suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError),
             open_image(row.score.source) as image,
         ):
-            known = facts(image)
+            shot = read_shot(image, row.score.source)
             small = thumbnail(image, alone if group is None else grouped)
             size, data = (small.width, small.height), small.data_uri
         if on_photo:
             on_photo()
-        return Picture(size, known, _beside(folder, row.score.source)), data
+        return Picture(size, shot, _beside(folder, row.score.source)), data
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         pictures = list(pool.map(picture, rows, groups))
@@ -92,7 +92,7 @@ def write_gallery(
         stream.write(text.encode("utf-8", "backslashreplace"))
 
 
-def _budgets(groups: Sequence[int | None]) -> tuple[int, int]:
+def _budgets(groups: Sequence[object]) -> tuple[int, int]:
     """Bytes of a thumbnail of a photo alone, and of one in a group, which is compared closely."""
     each = bytes_per_thumbnail(len(groups))
     members = sum(group is not None for group in groups)

@@ -12,7 +12,7 @@ from typing import Final
 from PIL import Image
 
 from iq_client.gallery.thumbnails import LONGEST_SIDE
-from iq_client.images.picture import shown
+from iq_client.images.picture import opened, shown
 
 _ORIENTATION: Final = 0x0112
 _QUALITY: Final = 90  # thumbnails are made of it
@@ -36,7 +36,7 @@ class SmallCopies:
         copy = io.BytesIO()
         # Pillow's decoders raise all of these on broken files; a full disk raises OSError as well.
         with contextlib.suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            image = Image.open(io.BytesIO(data))
+            image = opened(data)
             exif = image.getexif()
             small = shown(image, LONGEST_SIDE)  # upright
             exif.pop(_ORIENTATION, None)

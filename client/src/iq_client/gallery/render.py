@@ -7,14 +7,14 @@ import hashlib
 import json
 import string
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from html import escape
 from importlib import resources
 from typing import Any, Final
 
-from iq_client.gallery.facts import Facts
+from iq_client.metadata.exif import Shot
 from iq_client.ranking import KEYS
-from iq_client.results import Group, RankedImage
+from iq_client.results import Group, RankedImage, SetKind
 
 _STYLE: Final = "gallery.css"
 _SCRIPTS: Final = (
@@ -24,29 +24,42 @@ _SCRIPTS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
+class Membership:
+    """A photo's group on a page.
+
+    Attributes:
+        number: The same for all of a group.
+        kind: What they are together, if they are a set.
+    """
+
+    number: int
+    kind: SetKind | None
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """What a page shows of a photo beside its score.
 
     Attributes:
         size: Width and height in pixels, of the thumbnail or in its proportion; None where the
             photo cannot be shown.
-        facts: Time and camera.
+        shot: Its time and camera are shown.
         original: Address of the file, relative to the page; None where it has none.
         thumbnail: Address of the thumbnail, for a page whose thumbnails are not inside.
     """
 
     size: tuple[int, int] | None
-    facts: Facts
+    shot: Shot
     original: str | None = None
     thumbnail: str | None = None
 
 
-def record(row: RankedImage, group: int | None, picture: Picture) -> dict[str, Any]:
+def record(row: RankedImage, group: Membership | None, picture: Picture) -> dict[str, Any]:
     """A photo as the page's scripts know it.
 
     Args:
         row: Rank among all photos, and score.
-        group: The number of its group; None for a photo alone.
+        group: Its group; None for a photo alone.
         picture: What is shown of it.
     """
     score = row.score
@@ -59,12 +72,15 @@ def record(row: RankedImage, group: int | None, picture: Picture) -> dict[str, A
         photo["p"] = [round(probability, 4) for probability in score.distribution]
     else:
         photo["error"] = [score.error.code, score.error.message]
+    taken = picture.shot.taken
     known = {
-        "group": group,
+        "group": group and group.number,
+        "kind": group and group.kind,
         "size": picture.size,
         "original": picture.original,
         "thumbnail": picture.thumbnail,
-        **asdict(picture.facts),
+        "taken": taken and taken.replace(tzinfo=None).isoformat(timespec="seconds"),
+        "camera": picture.shot.camera,
     }
     return photo | {key: value for key, value in known.items() if value is not None}
 
@@ -107,19 +123,25 @@ def render(
 
 def flattened(
     images: Sequence[RankedImage] | Sequence[Group],
-) -> tuple[list[RankedImage], list[int | None]]:
-    """All images, each with its rank among all of them, and the number of its group.
+) -> tuple[list[RankedImage], list[Membership | None]]:
+    """All images, each with its rank among all of them, and its group; None of one alone.
+
+    The members of a bracket, stack or panorama have one rank.
 
     Raises:
         ValueError: The groups are ordered by different keys.
     """
     rows: list[RankedImage] = []
-    groups: list[int | None] = []
+    groups: list[Membership | None] = []
+    entries: list[list[int]] = []  # rows that have one rank, the best in front
     items: Sequence[RankedImage | Group] = images
     for number, item in enumerate(items):
         members = item.images if isinstance(item, Group) else (item,)
+        kind = item.kind if isinstance(item, Group) else None
+        places = [len(rows) + place for place, row in enumerate(members) if row.score.ok]
+        entries += [places] if kind and places else [[place] for place in places]
         rows.extend(members)
-        groups.extend([number if len(members) > 1 else None] * len(members))
+        groups.extend([Membership(number, kind) if len(members) > 1 else None] * len(members))
     keys = {item.key for item in items if isinstance(item, Group)}
     if len(keys) > 1:
         raise ValueError(
@@ -127,12 +149,10 @@ def flattened(
         )
     for key in keys:
         value = KEYS[key]
-        best_first = sorted(
-            (index for index, row in enumerate(rows) if row.score.ok),
-            key=lambda index: -value(rows[index].score),
-        )
-        for place, index in enumerate(best_first, start=1):
-            rows[index] = RankedImage(place, rows[index].score)
+        entries.sort(key=lambda entry: -value(rows[entry[0]].score))
+        for place, entry in enumerate(entries, start=1):
+            for index in entry:
+                rows[index] = RankedImage(place, rows[index].score)
     return rows, groups
 
 

@@ -19,7 +19,6 @@ from typing import Any, Final
 
 from PIL import Image
 
-from iq_client.gallery.facts import UNKNOWN, facts
 from iq_client.gallery.marks import (
     Mark,
     parse_marks,
@@ -30,6 +29,7 @@ from iq_client.gallery.marks import (
 )
 from iq_client.gallery.render import Picture, flattened, record, render
 from iq_client.gallery.thumbnails import MOST_BYTES, thumbnail
+from iq_client.metadata.exif import Shot, read_shot
 from iq_client.results import Group, RankedImage
 
 _MAX_BODY_BYTES: Final = 32 * 2**20
@@ -121,17 +121,17 @@ class GalleryServer:
             return self._pictures[source]
         number = len(self._sources)
         self._sources.append(source)
-        known, size, small = UNKNOWN, None, None
+        shot, size, small = Shot(), None, None
         with (
             contextlib.suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError),
             self._open_image(source) as image,
         ):
-            known = facts(image)
+            shot = read_shot(image, source)
             turned = image.getexif().get(0x0112, 1) >= 5  # the orientation swaps the sides
             size = image.size[::-1] if turned else image.size
             small = f"thumbnail/{number}"
         original = f"original/{number}" if Path(source).is_file() else None
-        self._pictures[source] = Picture(size, known, original, small)
+        self._pictures[source] = Picture(size, shot, original, small)
         return self._pictures[source]
 
     # --- what the addresses answer

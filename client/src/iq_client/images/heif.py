@@ -6,9 +6,9 @@ import io
 from typing import Final
 
 from iq_client.errors import InputError
+from iq_client.images.picture import MAX_PIXELS
 from iq_client.metadata.jpeg import EXIF
 
-MAX_PIXELS: Final = 200_000_000  # as the server's: decoding more would only cost memory
 # Moves scores by less than .02 votes on the average (tests/client/images/test_heif.py), and is some
 # times smaller than a lossless file.
 _QUALITY: Final = 95

@@ -7,15 +7,48 @@ from __future__ import annotations
 
 import contextlib
 import io
+import struct
+import threading
 from typing import Final
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
+MAX_PIXELS: Final = 200_000_000  # as the server's: decoding more would only cost memory
+_LARGE: Final = 50_000_000  # pixels: several hundred MB when decoded
+_one_at_a_time: Final = threading.Lock()
 WHITE_16: Final = 65_535
 _BITS: Final = 258  # tags of a TIFF
 _PHOTOMETRIC: Final = 262
 _SRGB: Final = ImageCms.createProfile("sRGB")
+
+
+def opened(data: bytes) -> Image.Image:
+    """The image in a file, up to what the server takes as well.
+
+    `PIL.Image.open` warns at less than half of that, and by a limit of the whole process: it is
+    the application's to set.
+
+    Args:
+        data: The bytes of the file.
+
+    Raises:
+        OSError: It is none, or has more than `MAX_PIXELS`.
+        Exception: The decoder's, where it is damaged.
+    """
+    Image.init()
+    for name in Image.ID:
+        factory, accept = Image.OPEN[name]
+        if accept is not None and accept(data[:16]) is not True:
+            continue
+        try:
+            image = factory(io.BytesIO(data), "")
+        except (SyntaxError, IndexError, TypeError, struct.error):  # of another format
+            continue
+        if image.width * image.height > MAX_PIXELS:
+            raise OSError(f"{image.width}x{image.height} pixels; {MAX_PIXELS} at most")
+        return image
+    raise OSError("no image that Pillow knows")
 
 
 def shown(image: Image.Image, side: int) -> Image.Image:
@@ -29,12 +62,18 @@ def shown(image: Image.Image, side: int) -> Image.Image:
         Exception: The decoder's, where the picture is damaged.
     """
     image.draft("RGB", (2 * side, 2 * side))
-    profile = image.info.get("icc_profile")
-    if image.mode.startswith("I"):
-        image = sixteen_bits(image)
-    small = _eight_bits(ImageOps.exif_transpose(image))
-    small.thumbnail((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return _srgb(_on_white(small), profile)
+    large = image.width * image.height > _LARGE
+    with _one_at_a_time if large else contextlib.nullcontext():
+        image.load()
+        info = image.info
+        if image.mode.startswith("I"):
+            image = sixteen_bits(image)
+        small = _eight_bits(image)
+        scale = min(1.0, side / max(small.size))
+        size = (max(1, round(small.width * scale)), max(1, round(small.height * scale)))
+        small = small.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    small.info = info  # its orientation: turned when it is small, since turning copies all of it
+    return _srgb(_on_white(ImageOps.exif_transpose(small)), info.get("icc_profile"))
 
 
 def sixteen_bits(image: Image.Image) -> Image.Image:

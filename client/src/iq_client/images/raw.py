@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from iq_client.errors import InputError
 from iq_client.metadata import jpeg
+from iq_client.metadata.exif import EXIF_IFD, MODEL, READ, TAKEN
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -14,11 +15,7 @@ if TYPE_CHECKING:
 MIN_SIDE: Final = 512  # pixels of the longer side: less is a thumbnail, not the photo
 _QUALITY: Final = 95  # of a preview that is not a JPEG already
 _ORIENTATION: Final = 0x0112
-_EXIF_IFD: Final = 0x8769
-_TAKEN: Final = 0x9003
 _ORIENTATIONS: Final = {3: 3, 5: 8, 6: 6}  # LibRaw's flip as EXIF's orientation
-# Times, exposure, its mode and bias: what grouping asks of a photo.
-_KEPT_TAGS: Final = (0x829A, 0x9003, 0x9004, 0x9011, 0x9012, 0x9204, 0x9291, 0x9292, 0xA402)
 
 
 def read_preview(data: bytes) -> bytes:
@@ -49,7 +46,7 @@ def read_preview(data: bytes) -> bytes:
             preview = buffer.getvalue()
         with Image.open(io.BytesIO(preview)) as image:
             size = image.size
-            dated = _TAKEN in image.getexif().get_ifd(_EXIF_IFD)
+            dated = TAKEN in image.getexif().get_ifd(EXIF_IFD)
     except rawpy.LibRawNoThumbnailError as error:
         raise InputError("UNSUPPORTED", "a RAW file without a preview; export a JPEG") from error
     except Exception as error:  # whatever the damage leads the decoders to
@@ -72,8 +69,10 @@ def _facts(data: bytes, flip: int) -> Image.Exif:
     exif[_ORIENTATION] = _ORIENTATIONS.get(flip, 1)
     try:
         whole.load(data)
-        inner = whole.get_ifd(_EXIF_IFD)
+        inner = whole.get_ifd(EXIF_IFD)
     except Exception:  # no TIFF, or a damaged one
         return exif
-    exif.get_ifd(_EXIF_IFD).update({tag: inner[tag] for tag in _KEPT_TAGS if tag in inner})
+    if MODEL in whole:
+        exif[MODEL] = whole[MODEL]
+    exif.get_ifd(EXIF_IFD).update({tag: inner[tag] for tag in READ if tag in inner})
     return exif

@@ -112,7 +112,7 @@ function dress(card, photo) {
     `score ${photo.mean.toFixed(2)} ± ${photo.std.toFixed(2)}`,
     ...photo.flag === PICK ? ["picked"] : photo.flag === REJECT ? ["rejected"] : [],
     ...photo.stars ? [count(photo.stars, "star")] : [],
-    ...photo.folds ? [`group of ${photo.folds}`] : [],
+    ...photo.folds ? [`${photo.kind ?? "group"} of ${photo.folds}`] : [],
   ].join(", "));
   card.querySelector(".caption").append(markButtons(photo));
   const chosen = compared.includes(photo);
@@ -159,10 +159,12 @@ function toggleGroup(photo) {
 }
 
 function foldButton(photo) {
+  const what = photo.kind ?? "group";
   const element = button("fold", photo.unfolded ? "fold" : photo.folds,
-    photo.unfolded ? "Fold this group (g)" : `Unfold this group of ${photo.folds} photos (g)`,
+    photo.unfolded ? `Fold this ${what} (g)` : `Unfold this ${what} of ${photo.folds} photos (g)`,
     () => toggleGroup(photo));
-  if (!photo.unfolded) element.append(make("span", "", " photos"));
+  if (!photo.unfolded && photo.kind) element.prepend(make("span", "", `${photo.kind} of `));
+  else if (!photo.unfolded) element.append(make("span", "", " photos"));
   element.setAttribute("aria-expanded", photo.unfolded);
   return element;
 }

@@ -134,7 +134,8 @@ function judgeButtons(index) {
   });
   element.append(better);
   if (burst) {
-    element.append(button("", "Keep, next group", "Keep, next group (k)", () => {
+    const label = burst[0].kind ? "Keep all, next group (k)" : "Keep, next group (k)";
+    element.append(button("", "Keep, next group", label, () => {
       activate(index);
       keepActive();
     }));
@@ -185,13 +186,14 @@ function preferActive() {
     : `${winner.file} is better: ${count(pairs.length, "pair")} noted`);
 }
 
-/** Picks the active photo of a burst, rejects what has no mark of the others, opens the next. */
+/** Picks the active photo of a burst and rejects what has no mark of the others, or picks all of a
+    set; opens the next group. */
 function keepActive() {
   if (!burst) return;
   const winner = viewed[active], { group } = winner;
   mark([winner, { flag: PICK }], ...burst
     .filter((photo) => photo !== winner && !photo.flag)
-    .map((photo) => [photo, { flag: REJECT }]));
+    .map((photo) => [photo, { flag: photo.kind ? PICK : REJECT }]));
   const order = [...groups.keys()].filter((key) => groups.get(key).length > 1);
   const next = order[order.indexOf(group) + 1];
   if (next !== undefined) {
