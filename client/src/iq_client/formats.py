@@ -1,6 +1,7 @@
 """Results as files: JSON, JSON lines, CSV and Parquet, written row by row and read back.
 
-A row is `Score.to_dict()` with, where it helps, whole-number columns in front: `rank`, `group`.
+A row is `Score.to_dict()` with, where it helps, whole-number columns in front: `rank`, `group`. One
+with a rank has `reasons` behind.
 The writers keep at most a few thousand rows, and what was written is a complete file even when the
 run ends early. Text that is not valid Unicode (file names in another encoding) is written with
 backslash escapes, which in JSON are the very characters again when read. In CSV, text that a
@@ -32,6 +33,7 @@ WriteRow = Callable[[Row], None]
 # The last four are the full-width forms, which spreadsheets take for the plain ones.
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 TOWER_KEY = "tower.json"  # of a Parquet file's metadata
+_RANK = "rank"
 _PARQUET_ROWS = 4096  # rows in memory: of a row group that is written, or a batch that is read
 
 
@@ -62,7 +64,8 @@ def open_writer(
     Args:
         file_format: One of `FILE_FORMATS`.
         stream: Where the bytes go.
-        leading: Whole-number columns in front of the score's, in their order.
+        leading: Whole-number columns in front of the score's, in their order; `rank` brings
+            `reasons` at the end.
         tower: The network that the scores are of; a Parquet file's metadata holds all of it under
             `tower.json`.
 
@@ -150,6 +153,7 @@ def _csv_writer(stream: BinaryIO, leading: Sequence[str]) -> Iterator[WriteRow]:
                 *("source", "mean", "std", "percentile"),
                 *probabilities,
                 *("error_code", "error_message", "tower"),
+                *(["reasons"] if _RANK in leading else []),
             ]
         )
 
@@ -165,6 +169,7 @@ def _csv_writer(stream: BinaryIO, leading: Sequence[str]) -> Iterator[WriteRow]:
                     _harmless(error["code"]),
                     _harmless(error["message"]),
                     _harmless(row["tower"]),
+                    *([" ".join(row["reasons"] or ())] if _RANK in leading else []),
                 ]
             )
 
@@ -213,7 +218,8 @@ def arrow_schema(leading: Sequence[str] = ()) -> pyarrow.Schema:
     """The columns of rows in Arrow and Parquet.
 
     Args:
-        leading: Whole-number columns in front of the score's, in their order.
+        leading: Whole-number columns in front of the score's, in their order; `rank` brings
+            `reasons` at the end.
 
     Raises:
         ImportError: pyarrow is not installed.
@@ -229,6 +235,7 @@ def arrow_schema(leading: Sequence[str] = ()) -> pyarrow.Schema:
             pa.field("distribution", pa.list_(pa.float64())),
             pa.field("error", pa.struct([("code", pa.string()), ("message", pa.string())])),
             pa.field("tower", pa.string()),
+            *([pa.field("reasons", pa.list_(pa.string()))] if _RANK in leading else []),
         ]
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,25 +27,36 @@ html_option = click.option(
 
 
 class Gallery:
-    """The page that --html asks for; where it does not, nothing is kept or written."""
+    """The page that --html asks for, and the photos that are opened again after scoring."""
 
-    def __init__(self, path: Path | None) -> None:
-        """Takes the file, or None for no gallery."""
+    def __init__(self, path: Path | None, *, keep: bool = False) -> None:
+        """Takes the file, or None for no gallery.
+
+        Args:
+            path: The file.
+            keep: Whether photos are to be opened even without a gallery.
+        """
         self._path = path
+        self._keep = keep or path is not None
         self._sources: dict[str, Source] = {}
 
     def keep(self, sources: Iterable[Source]) -> Iterator[Source]:
-        """The same sources, kept for their thumbnails as they pass."""
+        """The same sources, kept as they pass where they are to be opened again."""
         for source in sources:
-            if self._path is not None:
+            if self._keep:
                 self._sources[source.name] = source
             yield source
 
-    def write(self, images: Sequence[RankedImage] | Sequence[Group]) -> None:
+    def write(
+        self,
+        images: Sequence[RankedImage] | Sequence[Group],
+        left_out: Mapping[str, int] | None = None,
+    ) -> None:
         """Writes the page, with progress on a terminal.
 
         Args:
             images: A ranking or groups of the sources that passed.
+            left_out: Counts of files that lay beside them, by kind.
 
         Raises:
             click.FileError: The file cannot be written.
@@ -57,7 +68,13 @@ class Gallery:
         total = sum(len(item.images) if isinstance(item, Group) else 1 for item in images)
         try:
             with progress("thumbnails", total) as bar:
-                write_gallery(self._path, images, open_image=self.open, on_photo=bar.advance)
+                write_gallery(
+                    self._path,
+                    images,
+                    left_out=left_out,
+                    open_image=self.open,
+                    on_photo=bar.advance,
+                )
         except OSError as error:
             raise click.FileError(str(self._path), error.strerror) from error
 

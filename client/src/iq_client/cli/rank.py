@@ -11,6 +11,7 @@ from iq_client.cli.copy import CopyOptions, copy_options
 from iq_client.cli.gallery import Gallery, html_option
 from iq_client.cli.inputs import Paths, paths_argument
 from iq_client.cli.output import OutputOptions, min_score_option, output_options
+from iq_client.cli.reasons import explained, reasons_option
 from iq_client.cli.resume import ResumeOptions, kept, resume_options
 from iq_client.cli.sections import SectionedCommand
 from iq_client.cli.server import (
@@ -20,6 +21,7 @@ from iq_client.cli.server import (
     send_options,
     server_options,
 )
+from iq_client.cli.summary import summary_option, write_summary
 from iq_client.cli.xmp import XmpOptions, xmp_options
 from iq_client.images.inputs import expand
 from iq_client.ranking import rank as ranked
@@ -39,6 +41,8 @@ from iq_client.results import RankKey
     show_default=True,
     help="lower_bound is the mean less one standard deviation: disputed photos come later.",
 )
+@reasons_option
+@summary_option
 @copy_options
 @xmp_options
 @resume_options
@@ -53,6 +57,8 @@ def rank(
     top: int | None,
     min_score: float,
     by: RankKey,
+    reasons: bool | None,
+    summary: Path | None,
     copy: CopyOptions,
     xmp: XmpOptions,
     resume: ResumeOptions,
@@ -67,7 +73,9 @@ def rank(
     copy.check(cut=top is not None or min_score > 1)
     xmp.check()
     outcome = scoring.Outcome()
-    gallery = Gallery(html)
+    if reasons is None:  # where people look; a program's rows cost no second reading unless asked
+        reasons = output.file_format is None or html is not None
+    gallery = Gallery(html, keep=reasons)
     sources = gallery.keep(expand(paths, send.inputs(outcome.leave_out)))
     with (
         open_client(server, send) as client,
@@ -83,14 +91,17 @@ def rank(
     if scored and not good:
         click.echo(f"none of {len(scored)} photos is left by --top and --min-score", err=True)
     rows = [*good, *(row for row in rows if not row.score.ok)]
+    if reasons:
+        rows = explained(rows, len(scored), gallery.open, outcome)
     if output.file_format is None:
         tables.print_ranking(rows)
     else:
         with output.writer(["rank"], tower) as write:
             for row in rows:
                 write(row.to_dict())
-    gallery.write(rows)
+    gallery.write(rows, outcome.left_out)
     copy.copy([row.score.source for row in good])
     # By their place among all photos, whatever is shown.
     outcome.failed |= not xmp.write([row.score for row in scored])
+    write_summary(summary, outcome)
     ctx.exit(outcome.exit_code)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from iq_client.cli import scoring, tables
@@ -16,6 +18,7 @@ from iq_client.cli.server import (
     send_options,
     server_options,
 )
+from iq_client.cli.summary import summary_option, write_summary
 from iq_client.images.inputs import expand
 
 
@@ -23,6 +26,7 @@ from iq_client.images.inputs import expand
 @paths_argument
 @output_options
 @min_score_option
+@summary_option
 @resume_options
 @server_options
 @send_options
@@ -32,6 +36,7 @@ def score(
     paths: Paths,
     output: OutputOptions,
     min_score: float,
+    summary: Path | None,
     resume: ResumeOptions,
     server: ServerOptions,
     send: SendOptions,
@@ -59,4 +64,5 @@ def score(
             with output.writer(tower=tower) as write:
                 for score in shown:
                     write(score.to_dict())
+    write_summary(summary, outcome)
     ctx.exit(outcome.exit_code)

@@ -50,7 +50,7 @@ def show(*renderables: RenderableType) -> None:
 
 
 def print_ranking(rows: Iterable[RankedImage], *, groups: Sequence[int] | None = None) -> None:
-    """Rank, mean, spread, distribution and path; then what failed.
+    """Rank, mean, spread, distribution, reasons where they were looked for, path; then what failed.
 
     Args:
         rows: The ranking; one that failed has no rank.
@@ -61,7 +61,8 @@ def print_ranking(rows: Iterable[RankedImage], *, groups: Sequence[int] | None =
     if groups is not None:
         table.add_column("group", justify="right")
     table.add_column("#", justify="right", style="bold")
-    percentiles = _score_columns(table, [row.score for row in rows])
+    looked = any(row.reasons is not None for row in rows)
+    percentiles = _score_columns(table, [row.score for row in rows], reasons=looked)
     previous = None
     for index, row in enumerate(rows):
         if not row.score.ok:
@@ -70,7 +71,9 @@ def print_ranking(rows: Iterable[RankedImage], *, groups: Sequence[int] | None =
         if groups is not None:
             first = [str(groups[index]) if groups[index] != previous else ""]
             previous = groups[index]
-        table.add_row(*first, str(row.rank), *_score_cells(row.score, percentiles))
+        *cells, photo = _score_cells(row.score, percentiles)
+        why = [", ".join(row.reasons or ())] if looked else []
+        table.add_row(*first, str(row.rank), *cells, *why, photo)
     _print(table, [row.score for row in rows])
 
 
@@ -89,7 +92,7 @@ def _table() -> Table:
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
 
 
-def _score_columns(table: Table, scores: Sequence[Score]) -> bool:
+def _score_columns(table: Table, scores: Sequence[Score], *, reasons: bool = False) -> bool:
     """Adds the columns of scores; returns whether that of percentiles is among them."""
     percentiles = any(score.percentile is not None for score in scores)
     table.add_column("mean", justify="right")
@@ -97,6 +100,8 @@ def _score_columns(table: Table, scores: Sequence[Score]) -> bool:
     if percentiles:
         table.add_column("beats", justify="right")
     table.add_column(f"votes {VOTES[0]}-{VOTES[-1]}", no_wrap=True, style="cyan")
+    if reasons:
+        table.add_column("why", style="yellow")
     table.add_column("photo", overflow="fold")
     return percentiles
 

@@ -77,6 +77,11 @@ function makeCard(photo) {
   } else {
     picture.append(make("span", "none", "no preview"));
   }
+  if (photo.reasons) {
+    const chips = make("div", "reasons");
+    chips.append(...photo.reasons.map((reason) => make("span", "", reason)));
+    picture.append(chips);
+  }
   const numbers = make("div", "numbers");
   numbers.append(
     make("span", "mean", photo.mean.toFixed(2)),
@@ -108,6 +113,7 @@ function dress(card, photo) {
   card.setAttribute("aria-label", [
     photo.name, `rank ${photo.rank}`,
     `score ${photo.mean.toFixed(2)} ± ${photo.std.toFixed(2)}`,
+    ...photo.reasons ?? [],
     ...photo.flag === PICK ? ["picked"] : photo.flag === REJECT ? ["rejected"] : [],
     ...photo.stars ? [count(photo.stars, "star")] : [],
     ...photo.folds ? [`group of ${photo.folds}`] : [],
