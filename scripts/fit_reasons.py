@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import random
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,7 +35,7 @@ WEIGHTS: Final = Path(__file__).parents[1] / "client/src/iq_client/reasons/weigh
 KEPT_OUT: Final = {"debian_wallpapers"}  # the example photos are of this kind
 DARK: Final = {"lowlight_dicm_lime"}  # really taken in the dark: told apart in the tables
 
-MOST_PHOTOS: Final = 560  # drawn by lot; more take longer and change little
+MOST_PHOTOS: Final = 640  # drawn by lot; more take longer and change little
 
 UNTOUCHED: Final = "untouched"
 REASON_OF: Final[Mapping[str, Reason]] = {
@@ -109,7 +110,7 @@ def examples(path: Path) -> list[Example]:
 
 def _quality(severity: float) -> int:
     """The quality that the distortion `jpeg` saves with."""
-    return round(50.0 * (5.0 / 50.0) ** severity)
+    return round(50.0 * math.pow(5.0 / 50.0, severity))
 
 
 def fit(values: Vector, truth: Mask) -> tuple[float, Vector]:
@@ -174,11 +175,9 @@ def fitted(rows: Sequence[Example], reason: Reason) -> Model:
 def table(rows: Sequence[Example], models: Mapping[Reason, Model]) -> Iterator[str]:
     """Markdown: precision, recall and false positives of each reason."""
     levels = range(1, len(LEVELS) + 1)
-    yield (
-        "| reason | precision | recall | "
-        + " | ".join(f"level {n}" for n in levels)
-        + (" | untouched photos named | |\n| --- |" + " --- |" * (len(LEVELS) + 4))
-    )
+    heads = ["reason", "precision", "recall", *(f"level {n}" for n in levels), "untouched, named"]
+    yield f"| {' | '.join(heads)} |"
+    yield f"|{' --- |' * len(heads)}"
     for reason, model in models.items():
 
         def named(some: Iterable[Example], model: Model = model) -> list[bool]:
@@ -194,8 +193,7 @@ def table(rows: Sequence[Example], models: Mapping[Reason, Model]) -> Iterator[s
             f"{sum(right) / max(1, sum(right) + sum(wrong)):.3f}",
             f"{np.mean(right):.3f}",
             *(f"{np.mean(each):.2f}" for each in by_level),
-            f"{100 * np.mean(untouched):.1f} %",
-            f"{sum(untouched)} of {len(untouched)}",
+            f"{sum(untouched)} of {len(untouched)} ({100 * np.mean(untouched):.1f} %)",
         ]
         yield f"| `{reason}` | " + " | ".join(cells) + " |"
 

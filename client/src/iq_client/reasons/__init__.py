@@ -40,8 +40,9 @@ class Model:
 
     def odds(self, measures: Measures) -> float:
         """Log odds that the photo has this fault, less those from which it is named."""
+        known = measures._asdict()
         return self.intercept + sum(
-            weight * getattr(measures, name) for name, weight in self.weights.items()
+            weight * float(known[name]) for name, weight in self.weights.items()
         )
 
 

@@ -104,7 +104,8 @@ def _tiles(values: Luma) -> Luma:
     rows, columns = (max(1, length // _TILE) for length in values.shape)
     height, width = values.shape[0] // rows, values.shape[1] // columns
     cut = values[: rows * height, : columns * width]
-    return cut.reshape(rows, height, columns, width).mean(axis=(1, 3)).ravel()
+    means: Luma = cut.reshape(rows, height, columns, width).mean(axis=(1, 3)).ravel()
+    return means
 
 
 def _sharpness(luma: Luma) -> float:
