@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +15,14 @@ import click
 from iq_client.cli.output import FileToWrite
 from iq_client.cli.progress import progress
 from iq_client.errors import InputError
+from iq_client.images.kinds import SERVED
 from iq_client.images.source import Source
 from iq_client.results import Group, RankedImage
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from iq_client.gallery.copies import SmallCopies
 
 html_option = click.option(
     "--html",
@@ -34,18 +40,25 @@ class Gallery:
 
         Args:
             path: The file.
-            keep: Whether photos are to be opened even without a gallery.
+            keep: Whether photos are to be opened without a gallery as well.
         """
         self._path = path
         self._keep = keep or path is not None
         self._sources: dict[str, Source] = {}
+        self._copies: SmallCopies | None = None
+        self._lock = threading.Lock()  # sources are read by several threads
 
     def keep(self, sources: Iterable[Source]) -> Iterator[Source]:
         """The same sources, kept as they pass where they are to be opened again."""
         for source in sources:
             if self._keep:
                 self._sources[source.name] = source
-            yield source
+            if self._path is None:
+                yield source
+                continue
+            served = source.path is not None and source.path.suffix.lower() in SERVED
+            # Downloading or developing a photo again would cost more than a small copy does.
+            yield source if served else replace(source, load=partial(self._load, source))
 
     def write(
         self,
@@ -79,7 +92,17 @@ class Gallery:
             raise click.FileError(str(self._path), error.strerror) from error
 
     def open(self, name: str) -> Image.Image:
-        """The image of a source that passed.
+        """The image of a source that passed, or a small copy of it.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        if self._copies is not None and (copy := self._copies.open(name)) is not None:
+            return copy
+        return self.open_original(name)
+
+    def open_original(self, name: str) -> Image.Image:
+        """The image of a source that passed, read once more.
 
         Raises:
             OSError: It cannot be read.
@@ -91,3 +114,13 @@ class Gallery:
             return Image.open(io.BytesIO(self._sources[name].load()))
         except InputError as error:
             raise OSError(str(error)) from error
+
+    def _load(self, source: Source) -> bytes:
+        data = source.load()
+        with self._lock:
+            if self._copies is None:
+                from iq_client.gallery.copies import SmallCopies  # brings Pillow
+
+                self._copies = SmallCopies()
+        self._copies.add(source.name, data)
+        return data

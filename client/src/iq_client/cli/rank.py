@@ -21,8 +21,9 @@ from iq_client.cli.server import (
     send_options,
     server_options,
 )
+from iq_client.cli.stars import StarOptions, star_options
 from iq_client.cli.summary import summary_option, write_summary
-from iq_client.cli.xmp import XmpOptions, xmp_options
+from iq_client.cli.xmp import XmpOptions, dry_run_option, xmp_options
 from iq_client.images.inputs import expand
 from iq_client.ranking import rank as ranked
 from iq_client.results import RankKey
@@ -45,6 +46,8 @@ from iq_client.results import RankKey
 @summary_option
 @copy_options
 @xmp_options
+@star_options
+@dry_run_option
 @resume_options
 @server_options
 @send_options
@@ -61,6 +64,8 @@ def rank(
     summary: Path | None,
     copy: CopyOptions,
     xmp: XmpOptions,
+    stars: StarOptions,
+    dry_run: bool,
     resume: ResumeOptions,
     server: ServerOptions,
     send: SendOptions,
@@ -72,6 +77,9 @@ def rank(
     """
     copy.check(cut=top is not None or min_score > 1)
     xmp.check()
+    stars.check(xmp=xmp.xmp)
+    if dry_run and not xmp.xmp:
+        raise click.UsageError("--dry-run belongs to --xmp")
     outcome = scoring.Outcome()
     if reasons is None:  # where people look; a program's rows cost no second reading unless asked
         reasons = output.file_format is None or html is not None
@@ -92,7 +100,7 @@ def rank(
         click.echo(f"none of {len(scored)} photos is left by --top and --min-score", err=True)
     rows = [*good, *(row for row in rows if not row.score.ok)]
     if reasons:
-        rows = explained(rows, len(scored), gallery.open, outcome)
+        rows = explained(rows, len(scored), gallery.open_original, outcome)
     if output.file_format is None:
         tables.print_ranking(rows)
     else:
@@ -101,7 +109,9 @@ def rank(
                 write(row.to_dict())
     gallery.write(rows, outcome.left_out)
     copy.copy([row.score.source for row in good])
-    # By their place among all photos, whatever is shown.
-    outcome.failed |= not xmp.write([row.score for row in scored])
+    if xmp.xmp:  # by their place among all photos, whatever is shown
+        outcome.failed |= not xmp.write(
+            stars.ratings([row.score for row in scored]), dry_run=dry_run
+        )
     write_summary(summary, outcome)
     ctx.exit(outcome.exit_code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -20,6 +21,7 @@ from iq_client.cli.server import (
 )
 from iq_client.cli.summary import summary_option, write_summary
 from iq_client.images.inputs import expand
+from iq_client.results import Score
 
 
 @click.command(cls=SectionedCommand)
@@ -56,8 +58,7 @@ def score(
         ) as scores,
     ):
         tower = output.tower(client)
-        # A photo that failed has no mean to be too low.
-        shown = (score for score in scores if not score.mean < min_score)
+        shown = _at_least(min_score, scores)
         if output.file_format is None:
             tables.print_scores(shown)
         else:
@@ -66,3 +67,15 @@ def score(
                     write(score.to_dict())
     write_summary(summary, outcome)
     ctx.exit(outcome.exit_code)
+
+
+def _at_least(mean: float, scores: Iterable[Score]) -> Iterator[Score]:
+    """The scores that reach a mean, and those that failed; says on stderr where none does."""
+    scored = reached = 0
+    for score in scores:
+        scored += score.ok
+        if not score.mean < mean:  # a photo that failed has no mean to be too low
+            reached += score.ok
+            yield score
+    if scored and not reached:
+        click.echo(f"none of {scored} photos is left by --min-score", err=True)
