@@ -107,6 +107,28 @@ def test_csv_keeps_every_fp32_number(given_scores: list[Score]) -> None:
 
 
 @pytest.mark.parametrize("file_format", FILE_FORMATS)
+def test_reasons_stand_behind_the_score_in_a_ranking(file_format: FileFormat) -> None:
+    score = Score("a.jpg", 6.5, 1.5, (0.1,) * 10)
+    rows = [
+        RankedImage(1, score).to_dict(),
+        RankedImage(2, score, ("blurry", "small")).to_dict(),
+        RankedImage(3, score, ()).to_dict(),
+    ]
+    data = written(file_format, rows, ("rank",))
+    if file_format == "csv":
+        table = [row[-1] for row in csv.reader(io.StringIO(data.decode()))]
+        assert table == ["reasons", "", "blurry small", ""]
+        return
+    if file_format == "parquet":
+        found = pq.read_table(io.BytesIO(data)).to_pylist()
+        assert "reasons" not in pq.read_table(io.BytesIO(written("parquet", []))).column_names
+    else:
+        text = data.decode()
+        found = json.loads(text) if file_format == "json" else map(json.loads, text.splitlines())
+    assert [row["reasons"] for row in found] == [None, ["blurry", "small"], []]
+
+
+@pytest.mark.parametrize("file_format", FILE_FORMATS)
 def test_leading_columns_come_first(file_format: FileFormat) -> None:
     good = RankedImage(1, Score("a.jpg", 6.5, 1.5, (0.1,) * 10))
     bad = RankedImage(None, Score.failed("b.jpg", ImageError("EMPTY", "no bytes")))

@@ -1,7 +1,7 @@
 """Scores and ranks photos by quality on a Triton server.
 
-Public are the names exported here, `iq_client.errors`, `iq_client.groups`, `iq_client.gallery` and
-`iq_client.bulk`.
+Public are the names exported here, `iq_client.errors`, `iq_client.groups`, `iq_client.gallery`,
+`iq_client.reasons` and `iq_client.bulk`.
 All other modules are the package's own and may change from one version to the next.
 """
 
@@ -27,7 +27,15 @@ from iq_client.errors import (
 )
 from iq_client.images.source import Source
 from iq_client.local.server import LocalServer, ServerTLS
-from iq_client.results import Group, ImageError, RankedImage, Score, ServerInfo, TowerIdentity
+from iq_client.results import (
+    Group,
+    ImageError,
+    RankedImage,
+    Reason,
+    Score,
+    ServerInfo,
+    TowerIdentity,
+)
 from iq_client.tables import to_arrow, to_dataframe
 from iq_client.wire.call import Call
 from iq_client.wire.channel import TLS
@@ -56,6 +64,7 @@ __all__ = [
     "LocalServerError",
     "NotReadyError",
     "RankedImage",
+    "Reason",
     "RequestFailed",
     "RetryPolicy",
     "Score",

@@ -1,7 +1,7 @@
 """Results as files: JSON, JSON lines, CSV and Parquet, written row by row and read back.
 
 A row is `Score.to_dict()` with, where it helps, columns in front: whole numbers such as `rank` and
-`group`, and the text `kind`.
+`group`, and the text `kind`. One with a rank has `reasons` behind.
 The writers keep at most a few thousand rows, and what was written is a complete file even when the
 run ends early. Text that is not valid Unicode (file names in another encoding) is written with
 backslash escapes, which in JSON are the very characters again when read. In CSV, text that a
@@ -34,6 +34,7 @@ WriteRow = Callable[[Row], None]
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 TEXT_COLUMNS = frozenset({"kind"})  # among those in front of the score's; the others are numbers
 TOWER_KEY = "tower.json"  # of a Parquet file's metadata
+_RANK = "rank"
 _PARQUET_ROWS = 4096  # rows in memory: of a row group that is written, or a batch that is read
 
 
@@ -64,7 +65,8 @@ def open_writer(
     Args:
         file_format: One of `FILE_FORMATS`.
         stream: Where the bytes go.
-        leading: Columns in front of the score's, in their order.
+        leading: Columns in front of the score's, in their order; `rank` brings `reasons` at the
+            end.
         tower: The network that the scores are of; a Parquet file's metadata holds all of it under
             `tower.json`.
 
@@ -152,6 +154,7 @@ def _csv_writer(stream: BinaryIO, leading: Sequence[str]) -> Iterator[WriteRow]:
                 *("source", "mean", "std", "percentile"),
                 *probabilities,
                 *("error_code", "error_message", "tower"),
+                *(["reasons"] if _RANK in leading else []),
             ]
         )
 
@@ -167,6 +170,7 @@ def _csv_writer(stream: BinaryIO, leading: Sequence[str]) -> Iterator[WriteRow]:
                     _harmless(error["code"]),
                     _harmless(error["message"]),
                     _harmless(row["tower"]),
+                    *([" ".join(row["reasons"] or ())] if _RANK in leading else []),
                 ]
             )
 
@@ -215,7 +219,8 @@ def arrow_schema(leading: Sequence[str] = ()) -> pyarrow.Schema:
     """The columns of rows in Arrow and Parquet.
 
     Args:
-        leading: Columns in front of the score's, in their order.
+        leading: Columns in front of the score's, in their order; `rank` brings `reasons` at the
+            end.
 
     Raises:
         ImportError: pyarrow is not installed.
@@ -234,6 +239,7 @@ def arrow_schema(leading: Sequence[str] = ()) -> pyarrow.Schema:
             pa.field("distribution", pa.list_(pa.float64())),
             pa.field("error", pa.struct([("code", pa.string()), ("message", pa.string())])),
             pa.field("tower", pa.string()),
+            *([pa.field("reasons", pa.list_(pa.string()))] if _RANK in leading else []),
         ]
     )
 

@@ -16,6 +16,7 @@ VOTES: Final = range(1, 11)  # the votes a distribution is about, in its order
 RankKey: TypeAlias = Literal["mean", "lower_bound"]
 SetKind: TypeAlias = Literal["bracket", "stack", "panorama"]
 GROUP_COLUMNS: Final = ("group", "kind", "members")
+Reason: TypeAlias = Literal["blurry", "noisy", "overexposed", "underexposed", "compressed", "small"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,14 +195,18 @@ class RankedImage:
     Attributes:
         rank: 1 for the best image; None for an image that failed.
         score: The image's score.
+        reasons: Faults that may explain a low mark, where they were looked for: see
+            `iq_client.reasons`. Empty where there are none, None where nobody looked.
     """
 
     rank: int | None
     score: Score
+    reasons: tuple[Reason, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready mapping: the score's with `rank` in front."""
-        return {"rank": self.rank, **self.score.to_dict()}
+        """A JSON-ready mapping: the score's with `rank` in front and `reasons` behind."""
+        reasons = None if self.reasons is None else list(self.reasons)
+        return {"rank": self.rank, **self.score.to_dict(), "reasons": reasons}
 
 
 @dataclass(frozen=True, slots=True)

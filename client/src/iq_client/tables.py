@@ -24,8 +24,8 @@ def to_arrow(results: Results) -> pyarrow.Table:
     Returns:
         Columns `source`, `mean`, `std`, `percentile`, `distribution` (list of ten), `error`
         (`code` and `message`, or null) and `tower`; in front of them `rank` for a ranking, `group`
-        (1, 2, …), `kind`, `members` and `rank` for groups. They are the columns of the command
-        line's Parquet files.
+        (1, 2, …), `kind`, `members` and `rank` for groups, both with `reasons` (list of
+        text, or null) behind. They are the columns of the command line's Parquet files.
 
     Raises:
         ImportError: pyarrow is not installed.
@@ -61,6 +61,7 @@ def to_dataframe(results: Results) -> pandas.DataFrame:
         *leading,
         *("source", "mean", "std", "percentile", "distribution"),
         *("error_code", "error_message", "tower"),
+        *(["reasons"] if "rank" in leading else []),
     ]
     frame = pandas.DataFrame(rows, columns=columns)
     # Whole numbers that may be missing: pandas would make floating point of them.

@@ -569,6 +569,39 @@ def test_folder_day_and_camera(open_page: OpenPage, tmp_path: Path) -> None:
     assert box_of(page.locator(".card").first)["width"] < wide
 
 
+def test_reasons_are_chips_and_a_filter_and_what_was_left_out_is_counted(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    Image.new("RGB", (300, 200), "teal").save(tmp_path / "a.jpg")
+    rows = [
+        RankedImage(1, bell("good.jpg", 8.0)),
+        RankedImage(2, bell(str(tmp_path / "a.jpg"), 4.0), ("blurry", "small")),
+        RankedImage(3, bell("c.jpg", 3.0), ("noisy", "small")),
+        RankedImage(4, bell("plain.jpg", 2.0), ()),
+    ]
+    write_gallery(tmp_path / "out.html", rows, left_out={"video": 3, "<b>": 1})
+    page = open_page(tmp_path / "out.html", **DESKTOP)
+    names = page.locator(".card .name")
+    expect(page.locator("#summary")).to_have_text("4 photos · left out: 3 x video, 1 x <b>")
+    expect(page.locator(".card .reasons span")).to_have_text(["blurry", "small", "noisy", "small"])
+    page.locator("summary").click()
+    menu = page.locator("#reasons")
+    expect(menu.locator("option")).to_have_text(["all", "blurry", "noisy", "small"])
+    menu.select_option("noisy")
+    expect(names).to_have_text(["c.jpg"])
+    menu.select_option("small")
+    expect(names).to_have_text(["a.jpg", "c.jpg"])
+    card = page.locator(".card").first
+    assert "blurry, small" in str(card.get_attribute("aria-label"))
+    card.hover()  # the histogram takes the place of the chips
+    expect(card.locator(".reasons")).to_be_hidden()
+    menu.select_option("all")
+    write_gallery(tmp_path / "out.html", rows[:1])
+    page.reload()
+    page.locator("summary").click()
+    expect(menu).to_be_hidden()
+
+
 def test_long_names_are_shortened_in_their_middle(open_page: OpenPage, tmp_path: Path) -> None:
     name = f"{'x' * 120}_0042.jpg"
     write_gallery(tmp_path / "out.html", [RankedImage(1, bell(name, 5.0))])

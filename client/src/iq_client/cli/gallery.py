@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,31 +32,43 @@ html_option = click.option(
 
 
 class Gallery:
-    """The page that --html asks for; where it does not, nothing is kept or written."""
+    """The page that --html asks for, and the photos that are opened again after scoring."""
 
-    def __init__(self, path: Path | None) -> None:
-        """Takes the file, or None for no gallery."""
+    def __init__(self, path: Path | None, *, keep: bool = False) -> None:
+        """Takes the file, or None for no gallery.
+
+        Args:
+            path: The file.
+            keep: Whether photos are to be opened without a gallery as well.
+        """
         self._path = path
+        self._keep = keep or path is not None
         self._sources: dict[str, Source] = {}
         self._copies: SmallCopies | None = None
         self._lock = threading.Lock()  # sources are read by several threads
 
     def keep(self, sources: Iterable[Source]) -> Iterator[Source]:
-        """The same sources, kept for their thumbnails as they pass."""
+        """The same sources, kept as they pass where they are to be opened again."""
         for source in sources:
+            if self._keep:
+                self._sources[source.name] = source
             if self._path is None:
                 yield source
                 continue
-            self._sources[source.name] = source
             served = source.path is not None and source.path.suffix.lower() in SERVED
             # Downloading or developing a photo again would cost more than a small copy does.
             yield source if served else replace(source, load=partial(self._load, source))
 
-    def write(self, images: Sequence[RankedImage] | Sequence[Group]) -> None:
+    def write(
+        self,
+        images: Sequence[RankedImage] | Sequence[Group],
+        left_out: Mapping[str, int] | None = None,
+    ) -> None:
         """Writes the page, with progress on a terminal.
 
         Args:
             images: A ranking or groups of the sources that passed.
+            left_out: Counts of files that lay beside them, by kind.
 
         Raises:
             click.FileError: The file cannot be written.
@@ -68,20 +80,34 @@ class Gallery:
         total = sum(len(item.images) if isinstance(item, Group) else 1 for item in images)
         try:
             with progress("thumbnails", total) as bar:
-                write_gallery(self._path, images, open_image=self.open, on_photo=bar.advance)
+                write_gallery(
+                    self._path,
+                    images,
+                    left_out=left_out,
+                    open_image=self.open,
+                    on_photo=bar.advance,
+                )
         except OSError as error:
             raise click.FileError(str(self._path), error.strerror) from error
 
     def open(self, name: str) -> Image.Image:
-        """The image of a source that passed.
+        """The image of a source that passed, or a small copy of it.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        if self._copies is not None and (copy := self._copies.open(name)) is not None:
+            return copy
+        return self.open_original(name)
+
+    def open_original(self, name: str) -> Image.Image:
+        """The image of a source that passed, read once more.
 
         Raises:
             OSError: It cannot be read.
         """
         from iq_client.images.picture import opened
 
-        if self._copies is not None and (copy := self._copies.open(name)) is not None:
-            return copy
         try:
             # As it was sent: of a RAW file the preview, of a HEIC file what was decoded.
             return opened(self._sources[name].load())

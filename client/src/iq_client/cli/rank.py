@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from iq_client.cli.gallery import Gallery, html_option
 from iq_client.cli.grouping import Grouper, label, tell_left_out
 from iq_client.cli.inputs import Paths, paths_argument
 from iq_client.cli.output import OutputOptions, min_score_option, output_options
+from iq_client.cli.reasons import explained, reasons_option
 from iq_client.cli.resume import ResumeOptions, kept, resume_options
 from iq_client.cli.sections import SectionedCommand
 from iq_client.cli.server import (
@@ -22,6 +24,7 @@ from iq_client.cli.server import (
     server_options,
 )
 from iq_client.cli.stars import StarOptions, star_options
+from iq_client.cli.summary import summary_option, write_summary
 from iq_client.cli.xmp import XmpOptions, dry_run_option, xmp_options
 from iq_client.images.inputs import expand
 from iq_client.ranking import rank as ranked
@@ -46,6 +49,8 @@ from iq_client.results import GROUP_COLUMNS, Group, RankedImage, RankKey, TowerI
     show_default=True,
     help="lower_bound is the mean less one standard deviation: disputed photos come later.",
 )
+@reasons_option
+@summary_option
 @copy_options
 @xmp_options
 @star_options
@@ -63,6 +68,8 @@ def rank(
     one_per_group: bool,
     min_score: float,
     by: RankKey,
+    reasons: bool | None,
+    summary: Path | None,
     copy: CopyOptions,
     xmp: XmpOptions,
     stars: StarOptions,
@@ -84,7 +91,9 @@ def rank(
         raise click.UsageError("--dry-run belongs to --xmp")
     grouper = Grouper() if one_per_group else None
     outcome = scoring.Outcome()
-    gallery = Gallery(html)
+    if reasons is None:  # where people look; a program's rows cost no second reading unless asked
+        reasons = output.file_format is None or html is not None
+    gallery = Gallery(html, keep=reasons)
     sources = gallery.keep(expand(paths, send.inputs(outcome.leave_out)))
     if grouper is not None:
         sources = grouper.watch(sources)
@@ -113,13 +122,25 @@ def rank(
         for place, group in enumerate(good, start=1)
         for row in group.kept(1)
     ] + [(group, row) for group in failed for row in group.images]
+    if reasons:
+        told = explained([row for _, row in rows], len(scored), gallery.open_original, outcome)
+        rows = [(group, row) for (group, _), row in zip(rows, told, strict=True)]
     _write(rows, output, tower, grouped=one_per_group)
-    gallery.write([Group(group.kept(1), by, group.kind) for group in [*good, *failed]])
+    gallery.write(_kept(rows, by), outcome.left_out)
     copy.copy([row.score.source for _, row in rows if row.score.ok])
     if xmp.xmp:  # by their place among all photos, whatever is shown
         ratings = stars.ratings([[row.score for row in group.kept(1)] for group in scored])
         outcome.failed |= not xmp.write(ratings, dry_run=dry_run)
+    write_summary(summary, outcome)
     ctx.exit(outcome.exit_code)
+
+
+def _kept(rows: list[tuple[Group, RankedImage]], by: RankKey) -> list[Group]:
+    """The groups of the rows that are shown; those of one group stand together."""
+    return [
+        Group(tuple(row for _, row in members), by, kind)
+        for (_, kind), members in groupby(rows, lambda pair: (id(pair[0]), pair[0].kind))
+    ]
 
 
 def _write(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import click
 
@@ -18,6 +19,7 @@ from iq_client.cli.server import (
     send_options,
     server_options,
 )
+from iq_client.cli.summary import summary_option, write_summary
 from iq_client.images.inputs import expand
 from iq_client.results import Score
 
@@ -26,6 +28,7 @@ from iq_client.results import Score
 @paths_argument
 @output_options
 @min_score_option
+@summary_option
 @resume_options
 @server_options
 @send_options
@@ -35,6 +38,7 @@ def score(
     paths: Paths,
     output: OutputOptions,
     min_score: float,
+    summary: Path | None,
     resume: ResumeOptions,
     server: ServerOptions,
     send: SendOptions,
@@ -61,6 +65,7 @@ def score(
             with output.writer(tower=tower) as write:
                 for score in shown:
                     write(score.to_dict())
+    write_summary(summary, outcome)
     ctx.exit(outcome.exit_code)
 
 

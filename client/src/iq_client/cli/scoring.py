@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from queue import SimpleQueue
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -33,12 +33,16 @@ class Outcome:
     Attributes:
         failed: Whether an image was not scored.
         interrupted: Whether Ctrl-C ended the scoring.
+        scored: Count of images with a score.
+        errors: Counts of images without one, by code.
         left_out: Counts of files that were found and are no photos, by kind.
         unsupported: Counts of photos that need a decoder, by what to do about it.
     """
 
     failed: bool = False
     interrupted: bool = False
+    scored: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
     unsupported: Counter[str] = field(default_factory=Counter)
 
@@ -48,8 +52,11 @@ class Outcome:
 
     def note(self, score: Score) -> None:
         """Takes account of a score."""
-        if score.error is not None:
+        if score.error is None:
+            self.scored += 1
+        else:
             self.failed = True
+            self.errors[score.error.code] += 1
             if score.error.code == "UNSUPPORTED":
                 self.unsupported[score.error.message] += 1
 
@@ -60,6 +67,16 @@ class Outcome:
         if self.left_out:
             kinds = ", ".join(f"{count} x {kind}" for kind, count in self.left_out.most_common())
             click.echo(f"left out: {kinds}", err=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready mapping of the counts."""
+        return {
+            "photos": self.scored + self.errors.total(),
+            "scored": self.scored,
+            "errors": dict(sorted(self.errors.items())),
+            "left_out": dict(self.left_out.most_common()),
+            "interrupted": self.interrupted,
+        }
 
     @property
     def exit_code(self) -> int:

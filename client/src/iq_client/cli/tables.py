@@ -84,7 +84,7 @@ def print_ranking(
     groups: Sequence[int] | None = None,
     labels: Sequence[str] = (),
 ) -> None:
-    """Rank, mean, spread, distribution and path; then what failed.
+    """Rank, mean, spread, distribution, reasons where they were looked for, path; then what failed.
 
     Args:
         rows: The ranking; one that failed has no rank.
@@ -99,7 +99,8 @@ def print_ranking(
     labelled = any(labels)
     if labelled:
         table.add_column("group" if groups is None else "photos", no_wrap=True)
-    percentiles = _score_columns(table, [row.score for row in rows])
+    looked = any(row.reasons is not None for row in rows)
+    percentiles = _score_columns(table, [row.score for row in rows], reasons=looked)
     previous = None
     for index, row in enumerate(rows):
         if not row.score.ok:
@@ -109,7 +110,9 @@ def print_ranking(
             first = [str(groups[index]) if groups[index] != previous else ""]
             previous = groups[index]
         label = [labels[index]] if labelled else []
-        table.add_row(*first, str(row.rank), *label, *_score_cells(row.score, percentiles))
+        *cells, photo = _score_cells(row.score, percentiles)
+        why = [", ".join(row.reasons or ())] if looked else []
+        table.add_row(*first, str(row.rank), *label, *cells, *why, photo)
     _print(table, [row.score for row in rows])
 
 
@@ -128,7 +131,7 @@ def _table() -> Table:
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
 
 
-def _score_columns(table: Table, scores: Sequence[Score]) -> bool:
+def _score_columns(table: Table, scores: Sequence[Score], *, reasons: bool = False) -> bool:
     """Adds the columns of scores; returns whether that of percentiles is among them."""
     percentiles = any(score.percentile is not None for score in scores)
     table.add_column("mean", justify="right")
@@ -136,6 +139,8 @@ def _score_columns(table: Table, scores: Sequence[Score]) -> bool:
     if percentiles:
         table.add_column("beats", justify="right")
     table.add_column(f"votes {VOTES[0]}-{VOTES[-1]}", no_wrap=True, style="cyan")
+    if reasons:
+        table.add_column("why", style="yellow")
     table.add_column("photo", overflow="fold")
     return percentiles
 

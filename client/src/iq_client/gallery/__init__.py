@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -35,6 +35,7 @@ def write_gallery(
     images: Sequence[RankedImage] | Sequence[Group],
     *,
     title: str = "Photos by quality",
+    left_out: Mapping[str, int] | None = None,
     open_image: Callable[[str], Image.Image] = Image.open,
     on_photo: Callable[[], None] | None = None,
 ) -> None:
@@ -49,6 +50,7 @@ def write_gallery(
         path: The file to write; it is replaced.
         images: `Client.rank_images(...)`, or groups, which are shown folded under their best.
         title: The page's heading.
+        left_out: Counts of files that lay beside the photos, by kind: named under the heading.
         open_image: Gives the image of a score's `source`, which is taken as a path by default.
             What it cannot open (`OSError`) is shown without a picture.
         on_photo: Called from another thread after each thumbnail.
@@ -84,6 +86,7 @@ def write_gallery(
             record(row, group, picture)
             for row, group, (picture, _) in zip(rows, groups, pictures, strict=True)
         ],
+        left_out=left_out,
         thumbnails=[data for _, data in pictures],
         block=max(1, min(_MOST_IN_BLOCK, _BLOCK_BYTES // max(alone, grouped))),
     )

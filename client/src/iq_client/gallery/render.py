@@ -6,8 +6,8 @@ import base64
 import hashlib
 import json
 import string
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from html import escape
 from importlib import resources
 from typing import Any, Final
@@ -69,6 +69,8 @@ def record(row: RankedImage, group: Membership | None, picture: Picture) -> dict
         photo["std"] = round(score.std, 4)
         if score.percentile is not None:
             photo["percentile"] = round(score.percentile)
+        if row.reasons:
+            photo["reasons"] = row.reasons
         photo["p"] = [round(probability, 4) for probability in score.distribution]
     else:
         photo["error"] = [score.error.code, score.error.message]
@@ -89,6 +91,7 @@ def render(
     title: str,
     photos: Sequence[dict[str, Any]],
     *,
+    left_out: Mapping[str, int] | None = None,
     thumbnails: Sequence[str | None] = (),
     block: int = 1,
     served: bool = False,
@@ -98,6 +101,7 @@ def render(
     Args:
         title: Its heading.
         photos: Records, in the order of their first showing.
+        left_out: Counts of files that lay beside the photos, by kind.
         thumbnails: `data:` addresses, one for each photo, where the page has them inside.
         block: Thumbnails that the page parses at once.
         served: Whether a `GalleryServer` keeps the marks; else the browser does.
@@ -105,7 +109,13 @@ def render(
     style = _part(_STYLE)
     # In a block of its own: none of the scripts' names are the page's.
     script = '"use strict";\n{\n' + "\n".join(_part(name) for name in _SCRIPTS) + "}\n"
-    data = {"id": _identity(photos), "block": block, "served": served, "photos": photos}
+    data = {
+        "id": _identity(photos),
+        "block": block,
+        "served": served,
+        "left_out": dict(left_out or {}),
+        "photos": photos,
+    }
     return string.Template(_part("gallery.html")).substitute(
         title=escape(title),
         style=style,
@@ -152,7 +162,7 @@ def flattened(
         entries.sort(key=lambda entry: -value(rows[entry[0]].score))
         for place, entry in enumerate(entries, start=1):
             for index in entry:
-                rows[index] = RankedImage(place, rows[index].score)
+                rows[index] = replace(rows[index], rank=place)
     return rows, groups
 
 

@@ -78,6 +78,11 @@ function makeCard(photo) {
   } else {
     picture.append(make("span", "none", "no preview"));
   }
+  if (photo.reasons) {
+    const chips = make("div", "reasons");
+    chips.append(...photo.reasons.map((reason) => make("span", "", reason)));
+    picture.append(chips);
+  }
   const numbers = make("div", "numbers");
   numbers.append(
     make("span", "mean", photo.mean.toFixed(2)),
@@ -110,6 +115,7 @@ function dress(card, photo) {
   card.setAttribute("aria-label", [
     photo.name, `rank ${photo.rank}`,
     `score ${photo.mean.toFixed(2)} ± ${photo.std.toFixed(2)}`,
+    ...photo.reasons ?? [],
     ...photo.flag === PICK ? ["picked"] : photo.flag === REJECT ? ["rejected"] : [],
     ...photo.stars ? [count(photo.stars, "star")] : [],
     ...photo.folds ? [`${photo.kind ?? "group"} of ${photo.folds}`] : [],

@@ -28,7 +28,8 @@ const markFilters = {
     [`stars${least}`, (photo) => photo.stars >= least])),
 };
 
-const FACETS = ["folder", "day", "camera"];
+const FACETS = ["folder", "day", "camera", "reasons"];
+const facetValues = (photo, name) => [photo[name] ?? []].flat();
 
 function show() {
   const low = Number(byId("low").value), high = Number(byId("high").value);
@@ -40,7 +41,7 @@ function show() {
   const matches = scored
     .filter((photo) => all || (photo.mean >= low && photo.mean <= high))
     .filter((photo) => photo.name.toLowerCase().includes(wanted))
-    .filter((photo) => facets.every(([name, value]) => photo[name] === value.slice(1)))
+    .filter((photo) => facets.every(([name, value]) => facetValues(photo, name).includes(value.slice(1))))
     .filter(marked)
     .sort((a, b) => order(a, b) || a.index - b.index);
   const families = new Map();
@@ -79,6 +80,8 @@ function summarise(matching) {
     ? count(scored.length, "photo") : `${matching} of ${count(scored.length, "photo")}`];
   if (groups.size) parts.push(count(groups.size, "group"));
   if (failed) parts.push(`${failed} not scored`);
+  const others = Object.entries(page.left_out).map(([kind, number]) => `${number} x ${kind}`);
+  if (others.length) parts.push(`left out: ${others.join(", ")}`);
   byId("summary").textContent = parts.join(" · ");
 }
 
@@ -113,14 +116,15 @@ function drawSpread() {
 
 /** A menu of the values that occur; hidden where all photos have the same. */
 function fillFacet(name) {
-  const values = [...new Set(scored.map((photo) => photo[name]).filter((value) => value !== undefined))];
+  const values = [...new Set(scored.flatMap((photo) => facetValues(photo, name)))];
   values.sort((a, b) => a.localeCompare(b, undefined, { numeric: true }));
   for (const value of values) {
     const option = make("option", "", value || "(here)");
     option.value = `=${value}`;
     byId(name).append(option);
   }
-  byId(name).closest("label").hidden = values.length < 2;
+  const same = scored.every((photo) => facetValues(photo, name).length === values.length);
+  byId(name).closest("label").hidden = values.length < 2 && same;
 }
 
 function resetFilters() {
