@@ -269,8 +269,9 @@ def cluster() -> Iterator[Any]:
     }
     from ray.cluster_utils import Cluster
 
-    nodes = Cluster(initialize_head=True, head_node_args=NODE | {"include_dashboard": False})
+    nodes = Cluster()
     try:
+        nodes.add_node(include_dashboard=False, **NODE)
         nodes.add_node(**NODE)
         nodes.wait_for_nodes()
         yield nodes
