@@ -265,7 +265,10 @@ def cluster() -> Iterator[Any]:
     os.environ |= {
         "RAY_AUTH_MODE": "disabled",
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_raylet_start_wait_time_s": "300",  # on a busy machine
+        # On a busy machine nodes and workers start slowly, and workers have the least priority.
+        "RAY_raylet_start_wait_time_s": "300",
+        "RAY_worker_register_timeout_seconds": "600",
+        "RAY_worker_niceness": "0",
     }
     from ray.cluster_utils import Cluster
 
