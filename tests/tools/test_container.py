@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from iq_client import Client, LocalServer
+from iq_client.bulk.report import Tally
 from iq_client.local.server import MALLOC_THRESHOLDS
 from iq_serving import machine
 from iq_serving.counter import METRIC, ImageCounter
@@ -245,6 +246,7 @@ def test_prometheus_is_asked_for_metrics_that_the_server_has(
         client.score_images(example_photos[:1], raise_on_error=True)
     with urllib.request.urlopen(server.metrics_url) as response:
         text = response.read().decode() + ImageCounter().text()
+    text += Tally(0).to_prometheus()  # of bulk runs, through the node exporter
     offered = set(re.findall(r"^# TYPE (\w+) ", text, re.M))
     assert METRIC in asked
     # The GPU's metrics exist only where there is one.

@@ -17,8 +17,8 @@ from iq_client.errors import BulkError
 @pytest.fixture
 def tally() -> Tally:
     tally = Tally(4)
-    tally.add(ShardResult("0", 10, {"EMPTY": 1}, 10))
-    tally.add(ShardResult("1", 10, {"EMPTY": 2, "NOT_FOUND": 1}))
+    tally.add(ShardResult("0", 10, {"EMPTY": 1}, 10, (9, *[0] * 9)))
+    tally.add(ShardResult("1", 10, {"EMPTY": 2, "NOT_FOUND": 1}, 0, (3, *[0] * 8, 4)))
     tally.add(ShardFailure("2", "its worker died"))
     return tally
 
@@ -31,6 +31,7 @@ def test_the_summary(tally: Tally, tower: TowerIdentity) -> None:
         "done": 2,
         "rows": 20,
         "errors": {"EMPTY": 3, "NOT_FOUND": 1},
+        "tenths": [12, 0, 0, 0, 0, 0, 0, 0, 0, 4],
         "failures": {"2": "its worker died"},
         "scored_now": 10,
         "tower": tower.to_dict(),
@@ -52,6 +53,9 @@ def test_the_textfile(tally: Tally, tmp_path: Path) -> None:
         "iq_bulk_photos_sent": "10",
         'iq_bulk_errors{code="EMPTY"}': "3",
         'iq_bulk_errors{code="NOT_FOUND"}': "1",
+        'iq_bulk_tenths{tenth="1"}': "12",
+        **{f'iq_bulk_tenths{{tenth="{tenth}"}}': "0" for tenth in range(2, 10)},
+        'iq_bulk_tenths{tenth="10"}': "4",
     }
     with pytest.raises(BulkError, match="cannot write"):
         write_textfile(path / "x.prom", tally)

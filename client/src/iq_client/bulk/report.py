@@ -24,6 +24,7 @@ class Tally:
         rows: Count of their photos.
         scored: Count of photos that were sent in this run.
         errors: Count of photos without a score, by code.
+        tenths: Count of photos by the tenth of the tower's set that their scores lie in, from 1.
         failures: Messages of the shards that have no file, by name.
     """
 
@@ -32,6 +33,7 @@ class Tally:
     rows: int = 0
     scored: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+    tenths: Counter[int] = field(default_factory=Counter)
     failures: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
@@ -44,6 +46,7 @@ class Tally:
         self.rows += outcome.rows
         self.scored += outcome.scored
         self.errors.update(outcome.errors)
+        self.tenths.update(dict(enumerate(outcome.tenths, 1)))
 
     @property
     def seconds(self) -> float:
@@ -57,6 +60,7 @@ class Tally:
             "done": self.done,
             "rows": self.rows,
             "errors": dict(sorted(self.errors.items())),
+            "tenths": [count for _, count in sorted(self.tenths.items())],
             "failures": self.failures,
             "scored_now": self.scored,
             "seconds": round(self.seconds, 3),
@@ -82,6 +86,11 @@ class Tally:
             lines.append(f"iq_bulk_{name} {value}")
         lines += ["# HELP iq_bulk_errors Photos without a score.", "# TYPE iq_bulk_errors gauge"]
         lines += [f'iq_bulk_errors{{code="{c}"}} {n}' for c, n in sorted(self.errors.items())]
+        lines += [
+            "# HELP iq_bulk_tenths Photos by the tenth of the tower's set that they score in.",
+            "# TYPE iq_bulk_tenths gauge",
+        ]
+        lines += [f'iq_bulk_tenths{{tenth="{t}"}} {n}' for t, n in sorted(self.tenths.items())]
         return "\n".join(lines) + "\n"
 
 

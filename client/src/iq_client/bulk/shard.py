@@ -27,6 +27,7 @@ from iq_client.results import VOTES, Score, TowerIdentity
 
 SUMMARY_KEY: Final = "shard.json"  # of a file's metadata
 VERSION: Final = 1
+TENTHS: Final = 10
 READY_SECONDS: Final = 60.0  # that a server may be away
 
 # What a request failed with, of which its images may be innocent. A file that is not there is
@@ -47,12 +48,14 @@ class ShardResult:
         rows: Count of its photos.
         errors: Count of those without a score, by code.
         scored: Count of those that were sent for it now; 0 where it had been done before.
+        tenths: See `Finished`.
     """
 
     name: str
     rows: int
     errors: Mapping[str, int] = field(default_factory=dict)
     scored: int = 0
+    tenths: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +66,14 @@ class Finished:
         tower: The network that its scores are of; None where the server did not say.
         rows: Count of its rows.
         errors: Count of rows without a score, by code.
+        tenths: Counts of rows with a percentile of 0…10, 10…20, … 90…100; none where the tower has
+            no set of photos to compare with.
     """
 
     tower: TowerIdentity | None
     rows: int
     errors: Mapping[str, int]
+    tenths: tuple[int, ...]
 
 
 class Columns:
@@ -122,6 +128,13 @@ class Columns:
         """Count of rows without a score, by code."""
         return dict(sorted(Counter(code for code in self.codes if code is not None).items()))
 
+    @property
+    def tenths(self) -> tuple[int, ...]:
+        """Counts of rows by the tenth that their percentile lies in; none without percentiles."""
+        percentiles = np.frombuffer(self.percentiles, np.float32)
+        counts, _ = np.histogram(percentiles, TENTHS, (0, 100))  # NaN is in none
+        return tuple(map(int, counts)) if counts.any() else ()
+
     def to_parquet(self, tower: TowerIdentity | None) -> bytes:
         """The bytes of the shard's file."""
         pa = import_pyarrow()
@@ -146,7 +159,7 @@ class Columns:
             pa.array(self.codes, pa.string()),
             pa.array(self.messages, pa.string()),
         ]
-        summary = {"version": VERSION, "errors": self.errors}
+        summary = {"version": VERSION, "errors": self.errors, "tenths": self.tenths}
         metadata = {SUMMARY_KEY: json.dumps(summary)}
         if tower is not None:
             metadata[TOWER_KEY] = json.dumps(tower.to_dict())
@@ -222,6 +235,7 @@ def read_finished(output: Folder, name: str) -> Finished | None:
             None if tower is None else TowerIdentity.parse(tower.decode()),
             found.num_rows,
             summary["errors"],
+            tuple(summary["tenths"]),
         )
     except FileNotFoundError:
         return None
@@ -265,7 +279,7 @@ def score_shard(
     if finished is not None:
         check_tower(f"{output.url}/{shard.file} has", finished.tower, tower)
         if not (retry_errors and finished.errors):
-            return ShardResult(shard.name, finished.rows, finished.errors)
+            return ShardResult(shard.name, finished.rows, finished.errors, tenths=finished.tenths)
     client.wait_until_ready(READY_SECONDS)
     now = client.server_info().tower
     if in_words(now) != in_words(tower):
@@ -297,7 +311,7 @@ def score_shard(
             for score in _checked(client.iter_scores(source), tower):
                 columns.put(index, score)
     output.write(shard.file, columns.to_parquet(tower))
-    return ShardResult(shard.name, len(columns), columns.errors, sent)
+    return ShardResult(shard.name, len(columns), columns.errors, sent, columns.tenths)
 
 
 def _checked(scores: Iterable[Score], tower: TowerIdentity | None) -> Iterator[Score]:

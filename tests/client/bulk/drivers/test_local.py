@@ -7,13 +7,23 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.client.bulk.conftest import MakePhotos, ServerProcess, assert_whole, job, workers_of
-from tests.client.faulty import FaultyServer, until_cancelled
+from tests.client.bulk.conftest import (
+    MakePhotos,
+    ServerProcess,
+    assert_whole,
+    job,
+    rows,
+    workers_of,
+)
+from tests.client.conftest import Mean
+from tests.client.faulty import PATIENT, FaultyServer, until_cancelled
 
+from iq_client import LocalServer
 from iq_client.bulk.drivers import TRIES, ShardFailure
 from iq_client.bulk.drivers.local import score_locally
 from iq_client.bulk.manifest import Manifest, plan
@@ -133,3 +143,24 @@ def test_a_killed_server_that_comes_back_costs_nothing(
             server.start()
     assert killed == 2
     assert_whole(output, made, paths)
+
+
+@pytest.mark.slow  # starts a server of its own
+def test_a_killed_triton_costs_nothing(
+    made: Manifest, output: Folder, paths: list[Path], stub_repository: Path, stub_mean: Mean
+) -> None:
+    killed: set[int] = set()
+    with LocalServer(stub_repository, startup_timeout=300) as server:
+        options = {"batch_size": 4, "retry": PATIENT}
+        given = replace(job(output, server.url), tower=None, client=options)
+        for number, outcome in enumerate(score_locally(given, made.shards, workers=2)):
+            assert isinstance(outcome, ShardResult) and outcome.errors == {}
+            if number in (0, 3):  # at the second time it is back: only two shards were under way
+                killed.add(server.pid)
+                os.kill(server.pid, signal.SIGKILL)  # its supervisor starts it again
+    assert len(killed) == 2
+    found = rows(output, made)
+    assert [row["id"] for row in found] == [str(path) for path in paths]
+    expected = [stub_mean(path.read_bytes()) for path in paths]
+    assert [row["mean"] for row in found] == pytest.approx(expected, abs=1e-5)
+    assert len(set(expected)) > 3
