@@ -12,10 +12,10 @@ import pytest
 import tritonclient.grpc as triton
 
 from iq_client import Client, LocalServer, LocalServerError, Score
+from iq_serving.layout import Place
 from iq_serving.preprocessing import load_pixels
 from iq_tools.errors import GraphError
 from iq_tools.graph.runner import OnnxTower
-from iq_tools.layout import Place
 from iq_tools.repository import Statement, write_repository
 
 
@@ -78,7 +78,7 @@ def test_a_half_written_repository_is_refused(
 def test_a_tower_that_wants_other_pixels_cannot_become_a_version(
     copy: Path, nearest_graph: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(GraphError, match="wants other pixels .* --name NAME"):
+    with pytest.raises(GraphError, match=r"wants other pixels .* --name NAME"):
         write_repository(nearest_graph, copy, place=Place(version=2))
     assert not (copy / "nima_tower" / "2").exists()
     # Nor by hand.

@@ -18,7 +18,7 @@ from onnx import numpy_helper
 
 from iq_client import Client, LocalServer, NotReadyError, RetryPolicy, Score
 from iq_serving.contract import TOWER_FILE, Tower
-from iq_tools.layout import Place
+from iq_serving.layout import Place
 from iq_tools.repository import Statement, write_repository
 
 pytestmark = pytest.mark.slow  # starts servers of its own

@@ -7,9 +7,10 @@ from pathlib import Path
 import onnx
 import pytest
 
+from iq_serving.contract import ContractError
+from iq_serving.layout import Place, ensembles, served_place
 from iq_tools.errors import InputError
 from iq_tools.graph.tower import graph_of
-from iq_tools.layout import Place, ensembles, served_place
 from iq_tools.repository import write_repository
 from iq_tools.tensorrt.placement import gpu_preprocessing, lay_out, plan_path
 
@@ -51,8 +52,10 @@ def test_an_ensemble_that_names_no_version_is_refused(onnx_file: Path, tmp_path:
     write_repository(onnx_file, tmp_path)
     config = tmp_path / "nima" / "config.pbtxt"
     config.write_text(config.read_text().replace("specific { versions: [ 1 ] }", "all { }"))
-    with pytest.raises(InputError, match=r"which version .* iq-tools repository"):
+    with pytest.raises(ContractError, match=r"which version .* iq-tools repository"):
         served_place(tmp_path)
+    with pytest.raises(InputError, match="which version"):
+        graph_of(tmp_path)
 
 
 def test_every_ensemble_gets_its_plan(onnx_file: Path, tmp_path: Path) -> None:

@@ -55,6 +55,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             raise
 
 
+def write_file(path: Path, data: bytes) -> None:
+    """Writes a file whole or not at all; errors as of `replacing`."""
+    with replacing(path) as stream:
+        stream.write(data)
+
+
 def lock(stream: BinaryIO) -> None:
     """Keeps a file to this process until the stream is closed.
 

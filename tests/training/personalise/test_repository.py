@@ -12,6 +12,8 @@ import pytest
 
 from iq_serving.contract import TOWER_PARAMETER, Tower
 from iq_serving.identity import check_versions
+from iq_serving.layout import Place
+from iq_tools.repository import write_repository
 from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.personalise.graph import find_depths, with_taste
 from siamese_nima.personalise.repository import ServedTower, find_served, write_personal
@@ -35,7 +37,7 @@ def changed(base: ServedTower) -> onnx.ModelProto:
 
 
 def parameters(config: Path) -> dict[str, str]:
-    """What a configuration says of its towers, as Triton hands it to a model."""
+    """Parameters of a configuration about its towers, as Triton hands it to a model."""
     found = re.findall(r"key: \"([^\"]+)\" value { string_value: '(.*)' } }", config.read_text())
     quoted = {key: value for key, value in found if key.startswith(TOWER_PARAMETER)}
     return {key: value.replace("\\'", "'").replace("\\\\", "\\") for key, value in quoted.items()}
@@ -64,6 +66,22 @@ def test_what_is_no_longer_true_is_left_out(
     names = {path.name for path in (tmp_path / "mine").rglob("*")}
     assert {"model.plan", "MODEL_CARD.md"}.isdisjoint(names)
     assert {"model.onnx", "tower.json", "warmup", "iq_serving"} <= names
+
+
+def test_after_a_rollback_it_begins_from_the_tower_that_is_served(
+    base: ServedTower, changed: onnx.ModelProto, tmp_path: Path
+) -> None:
+    """A second version lies there, written for the same repository; the ensemble asks the first."""
+    repository = tmp_path / "repository"
+    write_repository(base.graph, repository)
+    onnx.save(changed, tmp_path / "changed.onnx")
+    write_repository(tmp_path / "changed.onnx", repository, place=Place(version=2))
+    assert find_served(repository).place.version == 2
+    write_repository(base.graph, repository)
+    served = find_served(repository)
+    assert served.place.version == 1
+    assert served.tower == Tower.read(repository / "nima_tower/1/tower.json")
+    assert served.graph.read_bytes() == base.graph.read_bytes()
 
 
 def test_an_earlier_one_is_replaced(

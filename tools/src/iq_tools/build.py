@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from iq_serving.contract import ONNX_FILE
+from iq_serving.layout import Place
 from iq_tools.graph.convert import convert
-from iq_tools.layout import Place
 from iq_tools.repository import CpuPrecision, Statement, write_repository
 
 _PLACE: Final = Place()

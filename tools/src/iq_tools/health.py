@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from iq_tools.layout import ensembles
+from iq_serving.layout import ensembles
 
 URL: Final = "http://127.0.0.1:8000"
 REPOSITORY: Final = Path("/models")

@@ -37,11 +37,11 @@ from iq_serving.contract import (
     pixels_of,
 )
 from iq_serving.identity import config_parameter
+from iq_serving.layout import Place
 from iq_serving.machine import has_bf16
 from iq_serving.preprocessing import PREPROCESSING_VERSION
 from iq_tools.errors import GraphError, InputError
 from iq_tools.files import staged
-from iq_tools.layout import Place
 from iq_tools.photos import read_photos
 from iq_tools.tensorrt.placement import drop_plan_of_another
 

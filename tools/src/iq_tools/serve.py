@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from iq_serving.contract import ENSEMBLE_MODEL, PLAN_FILE
+from iq_serving.layout import ensembles
 from iq_tools.errors import GpuError, InputError, MissingToolError, ScoresMovedError
-from iq_tools.layout import ensembles
 from iq_tools.tensorrt.gpu import gpu_decoding_problem, require_gpu
 from iq_tools.tensorrt.placement import CONFIG_NAME, lay_out
 from iq_tools.tensorrt.plan import Builder, PlanOptions

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
+
+from iq_client.files import write_file
+from iq_client.metadata.xmp import PICK_LABEL, REJECT_LABEL, REJECTED, Rating
 
 Flag: TypeAlias = Literal["pick", "reject"]
 
@@ -32,6 +33,29 @@ class Mark:
     path: str
     flag: Flag | None
     stars: int
+
+
+_LABELS: Final = {"pick": PICK_LABEL, "reject": REJECT_LABEL, None: ""}
+
+
+def as_rating(mark: Mark, before: Mark | None = None) -> Rating:
+    """A mark as photo programs have it.
+
+    Args:
+        mark: A decision.
+        before: The one that it takes the place of; None where there was none.
+
+    Returns:
+        Stars, or -1 for a reject; a green label for a pick and a red one for a reject. What was
+        marked neither before nor now stays as other programs wrote it.
+    """
+    before = before or Mark(mark.path, None, 0)
+    rejects = "reject" in (mark.flag, before.flag)
+    stars = REJECTED if mark.flag == "reject" else mark.stars
+    return Rating(
+        stars=stars if mark.stars or before.stars or rejects else None,
+        label=_LABELS[mark.flag] if mark.flag or before.flag else None,
+    )
 
 
 def parse_marks(text: str) -> list[Mark]:
@@ -67,7 +91,7 @@ def write_marks(path: Path, marks: Iterable[Mark]) -> None:
         OSError: The file cannot be written.
     """
     rows = [(mark.path, mark.flag or "", mark.stars) for mark in marks]
-    _replace(path, _csv([_COLUMNS, *rows]))
+    write_file(path, _csv([_COLUMNS, *rows]))
 
 
 def write_pairs(path: Path, pairs: Iterable[tuple[str, str]]) -> None:
@@ -76,7 +100,7 @@ def write_pairs(path: Path, pairs: Iterable[tuple[str, str]]) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    _replace(path, _csv([("winner", "loser"), *pairs]))
+    write_file(path, _csv([("winner", "loser"), *pairs]))
 
 
 def read_pairs(path: Path) -> list[tuple[str, str]]:
@@ -131,18 +155,3 @@ def _csv(rows: Sequence[Sequence[object]]) -> bytes:
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
     return text.getvalue().encode("utf-8", "surrogateescape")
-
-
-def _replace(path: Path, data: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    part = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.chmod(path.stat().st_mode if path.exists() else 0o644)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise

@@ -6,13 +6,12 @@ import base64
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+from iq_client.files import write_file
 from iq_client.metadata import jpeg
 from iq_client.metadata.xmp import MOST_STARS, REJECTED, Rating, merge
 
@@ -125,7 +124,7 @@ class UndoList:
             lines.write(json.dumps(row) + "\n")
             lines.flush()
             os.fsync(lines.fileno())
-        _write(change.path, change.after)
+        write_file(change.path, change.after)
 
 
 def undo(path: Path) -> Iterator[tuple[Path, bool]]:
@@ -135,8 +134,8 @@ def undo(path: Path) -> Iterator[tuple[Path, bool]]:
         path: What an `UndoList` wrote.
 
     Yields:
-        Each file, and whether it was changed back: one that another program has changed since, or
-        that is gone, is left as it is.
+        Each file, and whether it is as it was before: one that another program has changed since,
+        or that is gone, is left as it is.
 
     Raises:
         OSError: A file cannot be read or written.
@@ -151,19 +150,23 @@ def undo(path: Path) -> Iterator[tuple[Path, bool]]:
         ]  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is no list of changes to undo") from error
+    first = {file: before for file, _, _, before in entries}  # the oldest line comes last
     for file, embedded, written, before in entries:
-        data = file.read_bytes() if file.exists() else b""
+        data = file.read_bytes() if file.exists() else None
         current = _packet(data) if embedded and data else data
+        if current == first[file] and (data is not None or not embedded):
+            yield file, True  # taken back before, or never written
+            continue
         if hashlib.sha256(current or b"").hexdigest() != written:
             yield file, False
             continue
-        if embedded:
-            _write(file, jpeg.remove(data, jpeg.XMP) if before is None
+        if embedded and data is not None:
+            write_file(file, jpeg.remove(data, jpeg.XMP) if before is None
                    else jpeg.replace(data, jpeg.XMP, before))  # fmt: skip
         elif before is None:
             file.unlink()
         else:
-            _write(file, before)
+            write_file(file, before)
         yield file, True
 
 
@@ -171,24 +174,3 @@ def _packet(photo: bytes) -> bytes | None:
     """The XMP packet in a JPEG, where it has one."""
     found = jpeg.find(photo, jpeg.XMP)
     return None if found is None else found.content.removeprefix(jpeg.XMP)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Replaces a file whole or not at all, and keeps its permissions."""
-    path = path.resolve()  # a link stays one
-    descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=".iq-client-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            shutil.copymode(path, made)
-        else:
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(made).chmod(0o666 & ~umask)
-        Path(made).replace(path)
-    except BaseException:
-        Path(made).unlink(missing_ok=True)
-        raise

@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from iq_serving.contract import PRECISIONS
-from iq_tools.layout import Place
+from iq_serving.layout import Place
 from iq_tools.repository import CpuPrecision, Statement
 from iq_tools.tensorrt.builders import BUILDERS
 

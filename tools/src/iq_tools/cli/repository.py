@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from iq_serving.layout import Place
 from iq_tools.cli.options import (
     FILE,
     NEW_FOLDER,
@@ -14,7 +15,6 @@ from iq_tools.cli.options import (
     report,
     tower_options,
 )
-from iq_tools.layout import Place
 from iq_tools.repository import CpuPrecision, Statement, write_repository
 
 

@@ -15,8 +15,8 @@ from iq_serving.contract import (
     ContractError,
     Tower,
 )
+from iq_serving.layout import served_place
 from iq_tools.errors import GraphError, InputError
-from iq_tools.layout import served_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,12 @@ def graph_of(repository: Path, ensemble: str = ENSEMBLE_MODEL) -> Path:
     """The ONNX file of the tower that an ensemble of a model repository serves.
 
     Raises:
-        InputError: There is none.
+        InputError: There is none, or the ensemble does not say which of them it asks.
     """
-    path = repository / served_place(repository, ensemble).folder / ONNX_FILE
+    try:
+        path = repository / served_place(repository, ensemble).folder / ONNX_FILE
+    except ContractError as error:
+        raise InputError(str(error)) from error
     if not path.is_file():
         raise InputError(
             f"{repository} is no model repository: {path} is missing. Write one with: iq-tools "

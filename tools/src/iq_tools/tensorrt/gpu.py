@@ -9,8 +9,8 @@ from pathlib import Path
 
 from iq_serving.contract import ENSEMBLE_MODEL, PREPROCESS_MODEL, VERSION
 from iq_serving.gpu_pixels import Device, DeviceError, open_gpu
+from iq_serving.layout import Place
 from iq_tools.errors import GpuError
-from iq_tools.layout import Place
 
 
 def describe_gpu() -> dict[str, str] | None:

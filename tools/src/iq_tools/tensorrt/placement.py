@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from iq_serving.contract import ENSEMBLE_MODEL, PLAN_FILE, PREPROCESS_MODEL
-from iq_tools.layout import Place, served_place
+from iq_serving.layout import Place, served_place
 from iq_tools.tensorrt.plan import GRAPH_SUM, REPORT_SUFFIX
 
 # Triton's `--model-config-name`: it takes `configs/tensorrt.pbtxt` of every model that has one.

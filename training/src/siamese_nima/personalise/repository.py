@@ -18,11 +18,11 @@ from iq_serving.contract import (
     ONNX_FILE,
     PLAN_FILE,
     TOWER_FILE,
-    TOWER_MODEL,
     ContractError,
     Tower,
 )
 from iq_serving.identity import config_parameter
+from iq_serving.layout import Place, served_place
 from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.files import write_atomically
 
@@ -41,12 +41,12 @@ class ServedTower:
 
     Attributes:
         repository: The folder.
-        version: Its number.
+        place: Where it lies in there.
         tower: Its description.
     """
 
     repository: Path
-    version: int
+    place: Place
     tower: Tower
 
     @property
@@ -57,7 +57,7 @@ class ServedTower:
     @property
     def folder(self) -> Path:
         """The version's folder."""
-        return self.repository / TOWER_MODEL / str(self.version)
+        return self.repository / self.place.folder
 
 
 def find_served(repository: str | Path) -> ServedTower:
@@ -68,30 +68,28 @@ def find_served(repository: str | Path) -> ServedTower:
             there is none, the one that the wheel `iq-nima` installed.
 
     Returns:
-        The highest version of the ensemble's tower.
+        The version of the tower that the ensemble asks.
 
     Raises:
         ConfigError: It is no such folder, or serves a tower of eight-bit integers.
     """
     repository = _default() if repository == DEFAULT else Path(repository)
-    folder = repository / TOWER_MODEL
-    versions = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
-    if not (repository / ENSEMBLE_MODEL).is_dir() or not versions:
+    if not (repository / ENSEMBLE_MODEL).is_dir():
         raise ConfigError(
             f"{repository} is no model repository with the ensemble {ENSEMBLE_MODEL}: give the "
             "folder that iq-client serves, with --from"
         )
-    version = max(versions)
     try:
-        tower = Tower.read(folder / str(version) / TOWER_FILE)
+        place = served_place(repository)
+        tower = Tower.read(repository / place.folder / TOWER_FILE)
     except ContractError as error:
         raise ConfigError(str(error)) from error
-    if (folder / str(version) / INT8_FILE).exists():
+    if (repository / place.folder / INT8_FILE).exists():
         raise ConfigError(
             f"{repository} serves a tower of eight-bit integers, which does not learn: begin from "
             "a repository written with --precision f32"
         )
-    return ServedTower(repository, version, tower)
+    return ServedTower(repository, place, tower)
 
 
 def _default() -> Path:
@@ -122,14 +120,14 @@ def write_personal(base: ServedTower, graph: onnx.ModelProto, output: Path) -> T
     said["sha256"] = hashlib.sha256(data).hexdigest()
     text = json.dumps(said, indent=2, ensure_ascii=False) + "\n"
     tower = Tower.parse(text, origin="the personal tower")
-    before, after = (config_parameter(base.version, each) for each in (base.tower, tower))
+    before, after = (config_parameter(base.place.version, each) for each in (base.tower, tower))
     with write_atomically(output) as partial:
         shutil.copytree(
             base.repository,
             partial,
             ignore=shutil.ignore_patterns(PLAN_FILE, _CARD, "__pycache__"),
         )
-        folder = partial / base.folder.relative_to(base.repository)
+        folder = partial / base.place.folder
         (folder / ONNX_FILE).write_bytes(data)
         described = 0
         for config in sorted(partial.glob("*/**/*.pbtxt")):

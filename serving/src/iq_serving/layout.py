@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from iq_serving.contract import ENSEMBLE_MODEL, TOWER_MODEL, VERSION
-from iq_tools.errors import InputError
+from .contract import ENSEMBLE_MODEL, TOWER_MODEL, VERSION, ContractError
 
 # As the template of the ensemble's configuration writes it.
 _SERVED: Final = re.compile(r"specific { versions: \[ (\d+) \] }")
@@ -47,16 +46,16 @@ def served_place(repository: Path, ensemble: str = ENSEMBLE_MODEL) -> Place:
         Its place; that of the first version where there is no such ensemble yet.
 
     Raises:
-        InputError: The ensemble's configuration names no version.
+        ContractError: The ensemble's configuration names no version.
     """
     config = repository / ensemble / "config.pbtxt"
     if not config.is_file():
         return Place(ensemble)
     found = _SERVED.search(config.read_text(encoding="utf-8"))
     if found is None:
-        raise InputError(
+        raise ContractError(
             f"{config} does not say which version of the tower is served: write the repository "
-            f"again with iq-tools repository"
+            f"again with: iq-tools repository --onnx FILE"
         )
     return Place(ensemble, int(found[1]))
 
