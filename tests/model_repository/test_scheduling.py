@@ -19,7 +19,7 @@ import tritonclient.grpc as triton
 from PIL import Image
 
 from iq_client import LocalServer
-from iq_tools.layout import Place
+from iq_serving.layout import Place
 from iq_tools.repository import write_repository
 
 REQUESTS = 60
