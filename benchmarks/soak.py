@@ -1,13 +1,14 @@
 """Reliability of the embedded server: damaged files, kills, memory under a long mixed load.
 
-    python benchmarks/soak.py [FOLDER] [--mutants 10000] [--images 5000] [--kills 20]
-                              [--minutes 60] [--seed 1]
+    python benchmarks/soak.py [FOLDER] [--corpus FOLDER] [--mutants 10000] [--images 5000]
+                              [--kills 20] [--minutes 60] [--seed 1]
 
 Prints a table of each part. Ends with status 1 where a photo was lost, got
 another score than alone, or a server died that nobody killed.
 
-- *mutants*: seeds of every format with bytes changed, cut out or doubled, twelve to a request with
-  four good photos.
+- *damaged*: files of a corpus such as Pillow's (`Tests/images` of its source distribution); small
+  files that ask for much; seeds of every format with bytes changed, cut out or doubled. Twelve of
+  them to a request with four good photos.
 - *kills*: one call, in the middle of which Triton or the process of a model is killed, or Triton
   crashes, by turns.
 - *load*: good and damaged photos and strangers' garbage on the port; memory of each process.
@@ -18,15 +19,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import itertools
 import os
 import random
 import signal
 import socket
+import struct
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from measure import machine, table, versions
@@ -37,7 +40,7 @@ from iq_tools.photos import photo_files
 
 ROOT = Path(__file__).parent.parent
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG2000", "ICO", "TGA", "AVIF")
-MUTANTS_A_REQUEST, GOOD_A_REQUEST = 12, 4
+ODD_A_REQUEST, GOOD_A_REQUEST = 12, 4
 RESTARTED = "is started again"
 TOLERANCE = 1e-3  # between two batches of one photo
 PATIENT = RetryPolicy(attempts=1000, timeouts=1000)
@@ -47,6 +50,7 @@ def main() -> int:
     """Reads the command line, runs the three parts and prints their tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photos", nargs="?", type=Path, default=ROOT / "examples" / "photos")
+    parser.add_argument("--corpus", type=Path, help="a folder of odd files")
     parser.add_argument("--mutants", type=int, default=10_000)
     parser.add_argument("--images", type=int, default=5000, help="of the call with kills")
     parser.add_argument("--kills", type=int, default=20)
@@ -66,7 +70,11 @@ def main() -> int:
             alone = [score.mean for photo in good for score in client.score_images([photo])]
             if len(set(alone)) < 2:
                 raise SystemExit("all photos have one score: a changed one would not show")
-            faults = mutants(client, good, alone, seeds, arguments.mutants, chance)
+            mutants = (mutant(chance.choice(seeds), chance) for _ in range(arguments.mutants))
+            parts = {"small files that ask for much": bombs(), "mutants": mutants}
+            if arguments.corpus:
+                parts = {"corpus": corpus(arguments.corpus)} | parts
+            faults = damaged(client, good, alone, parts, chance)
             faults += restarts(log)
             before = restarts(log)
             faults += kills(server, client, good, alone, arguments.images, arguments.kills, chance)
@@ -78,34 +86,62 @@ def main() -> int:
     return 1 if faults else 0
 
 
-def mutants(
+def damaged(
     client: Client,
     good: Sequence[bytes],
     alone: Sequence[float],
-    seeds: Sequence[bytes],
-    count: int,
+    parts: Mapping[str, Iterator[bytes]],
     chance: random.Random,
 ) -> int:
-    """Scores damaged files among good ones; returns how many good ones were lost or changed."""
-    codes: Counter[str] = Counter()
-    neighbours = faults = 0
-    slowest = 0.0
-    while codes.total() < count:
-        which = [chance.randrange(len(good)) for _ in range(GOOD_A_REQUEST)]
-        batch = [mutant(chance.choice(seeds), chance) for _ in range(MUTANTS_A_REQUEST)]
-        batch += [good[index] for index in which]
-        started = time.perf_counter()
-        scores = client.score_images(batch)
-        slowest = max(slowest, time.perf_counter() - started)
-        codes.update(code_of(score) for score in scores[:MUTANTS_A_REQUEST])
-        neighbours += len(which)
-        faults += changed(scores[MUTANTS_A_REQUEST:], [alone[index] for index in which])
-    found = ", ".join(f"{code} {number}" for code, number in codes.most_common())
+    """Scores odd files among good ones; returns how many good ones were lost or changed."""
+    rows, faults = [], 0
+    for name, files in parts.items():
+        codes: Counter[str] = Counter()
+        neighbours = lost = 0
+        slowest = 0.0
+        while odd := list(itertools.islice(files, ODD_A_REQUEST)):
+            which = [chance.randrange(len(good)) for _ in range(GOOD_A_REQUEST)]
+            started = time.perf_counter()
+            scores = client.score_images([*odd, *(good[index] for index in which)])
+            slowest = max(slowest, time.perf_counter() - started)
+            codes.update(code_of(score) for score in scores[: len(odd)])
+            neighbours += len(which)
+            lost += changed(scores[len(odd) :], [alone[index] for index in which])
+        found = ", ".join(f"{code} {number}" for code, number in codes.most_common())
+        rows.append(
+            [name, str(codes.total()), str(neighbours), str(lost), found, f"{slowest:.1f} s"]
+        )
+        faults += lost
     print(table(
-        ["damaged files", "good neighbours", "of them lost or changed", "codes", "slowest request"],
-        [[str(codes.total()), str(neighbours), str(faults), found, f"{slowest:.1f} s"]],
+        ["files", "number", "good neighbours", "of them lost or changed", "codes",
+         "slowest request"], rows,
     ), end="\n")  # fmt: skip
     return faults
+
+
+def corpus(folder: Path) -> Iterator[bytes]:
+    """Every file of a folder."""
+    return (path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def bombs() -> Iterator[bytes]:
+    """Files of few bytes that ask for gigabytes, or for minutes."""
+    size = struct.pack("<I", 16382 | 12199 << 14)
+    yield b"RIFF\x1e\0\0\0WEBPVP8L\x11\0\0\0\x2f" + size + bytes(12)
+    for kind in ("PNG", "GIF", "WEBP", "TIFF", "AVIF"):
+        stream = io.BytesIO()
+        Image.new("L", (4000, 4000), 128).save(stream, kind)
+        yield stream.getvalue()
+    stream = io.BytesIO()
+    Image.new("1", (20_000, 9900)).save(stream, "PNG")
+    yield stream.getvalue()
+    stream = io.BytesIO()
+    Image.effect_noise((60, 40), 50).save(stream, "JPEG", progressive=True)
+    data = stream.getvalue()
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    for scans in (90, 20_000):
+        yield data[:-2] + scan * scans + data[-2:]
+    yield data[:2] + b"\xff\xe1\0\x08Exif\0\0" * 200_000 + data[2:]
 
 
 def kills(

@@ -19,11 +19,12 @@ import tritonclient.grpc as triton
 from PIL import Image
 
 from iq_client import LocalServer
-from iq_tools.layout import Place
+from iq_serving.layout import Place
 from iq_tools.repository import write_repository
 
 REQUESTS = 60
 PREFERRED = {8, 16, 32}
+SLOW_FILES = 8  # more than cores
 STEPS = ("nima_preprocess", "nima_tower")
 # Put behind a model's own code: notes when it was busy.
 NOTING = """
@@ -64,6 +65,28 @@ def _gated(self, requests):
 
 
 TritonPythonModel.execute = _gated
+"""
+
+
+# Put behind a model's own code: marked files are not decoded while another file is there.
+SLOW = """
+
+import os
+import time
+
+from .iq_serving import decoding
+
+_load = decoding.load_pixels
+decoding._SLOW_SECONDS = 0.01
+
+
+def _slow(data, **options):
+    while data.endswith(b"slow") and os.path.exists({closed!r}):
+        time.sleep(0.01)
+    return _load(data, **options)
+
+
+decoding.load_pixels = _slow
 """
 
 
@@ -185,7 +208,7 @@ def test_requests_that_wait_are_executed_together_in_preferred_sizes(
 ) -> None:
     copy, gates = gated
     with (
-        LocalServer(copy, metrics_port=0) as server,
+        LocalServer(copy, metrics_port=0, hang_timeout=None) as server,
         ThreadPoolExecutor(1) as pool,
         _closed(gates.values()),
     ):
@@ -227,6 +250,24 @@ def test_a_full_queue_rejects_at_once(gated: tuple[Path, dict[str, Gate]], photo
             first, _ = wait(asked, return_when=FIRST_COMPLETED)
             assert {future.result() for future in first} == {"StatusCode.UNAVAILABLE"}
         assert {future.result() for future in asked} == {"scored", "StatusCode.UNAVAILABLE"}
+
+
+def test_nobody_waits_for_files_that_take_long(
+    model_repository: Path, tmp_path: Path, photo: bytes
+) -> None:
+    copy = shutil.copytree(model_repository, tmp_path / "repository")
+    gate = Gate(tmp_path / "sizes", tmp_path / "closed")
+    with (copy / "nima_preprocess" / "1" / "model.py").open("a") as file:
+        file.write(SLOW.format(closed=str(gate.closed)))
+    with LocalServer(copy) as server, ThreadPoolExecutor(SLOW_FILES) as pool, _closed([gate]):
+        client = triton.InferenceServerClient(server.url)
+        asked = [pool.submit(_ask, client, photo + b"slow") for _ in range(SLOW_FILES)]
+        for _ in range(3):
+            _ask(client, photo)
+        assert not any(future.done() for future in asked)
+        gate.open()
+        for future in asked:
+            future.result()
 
 
 def test_the_version_that_was_written_last_is_served(

@@ -125,7 +125,12 @@ def counting(
     """The committed repository with a cache, and counts."""
     monkeypatch.setenv("IQ_METRICS_ADDRESS", f"127.0.0.1:{counted}")
     arguments = ("--cache-config=local,size=16777216",)
-    with LocalServer(model_repository, allow=("statistics",), extra_arguments=arguments) as server:
+    with LocalServer(
+        model_repository,
+        allow=("statistics",),
+        hang_timeout=None,
+        extra_arguments=arguments,
+    ) as server:
         yield server
 
 

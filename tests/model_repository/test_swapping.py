@@ -66,6 +66,7 @@ def serving(repository: Path, *arguments: str) -> Iterator[LocalServer]:
     with LocalServer(
         repository,
         allow=("model-repository", "statistics"),
+        hang_timeout=None,
         extra_arguments=arguments,
         startup_timeout=300,
     ) as server:

@@ -87,3 +87,27 @@ def test_more_than_the_budget_is_an_error_of_that_file_alone() -> None:
         with pytest.raises(ImageError, match=r"TOO_LARGE.*memory"):
             tasks[0].result()
         assert tasks[1].result().shape == (*SIZE, 3)
+
+
+def test_a_file_that_is_set_aside_holds_nobody_up(
+    stuck: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "_MOST_ASIDE", 2)
+    with closing(decoder(threads=1)) as host:
+        tasks = [host.submit(file) for file in (b"stuck", b"stuck", b"stuck", GOOD)]
+        assert not host.set_aside(tasks[0])  # not yet
+        monkeypatch.setattr(decoding, "_SLOW_SECONDS", 0.0)
+        for task in tasks[:2]:
+            while not host.set_aside(task):
+                pass
+        while tasks[2].begun is None:
+            pass
+        assert not host.set_aside(tasks[2])  # two are the most
+        assert not tasks[3].future.done()
+        stuck.set()
+        assert tasks[3].result().shape == (*SIZE, 3)
+        for task in tasks[:3]:
+            with pytest.raises(ImageError, match="UNREADABLE"):
+                task.result()
+        assert all(host.set_aside(task) for task in tasks)  # done
+        assert host.submit(GOOD).result().shape == (*SIZE, 3)

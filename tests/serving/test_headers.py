@@ -253,6 +253,17 @@ def test_a_jpeg_without_its_end_is_scored_where_all_of_it_is_there(progressive: 
         assert code(data[: int(len(data) * part)]) == "UNREADABLE"
 
 
+@pytest.mark.parametrize("chunks", [[], [chunk(b"tEXt", b"a\0" + b"x" * 3_000_000)]])
+def test_a_png_without_its_end_is_scored_where_all_of_it_is_there(chunks: list[bytes]) -> None:
+    data = with_chunks(encoded(photo()), *chunks)
+    whole = load_pixels(data, image_size=SIZE)
+    for end in (1, 4, 11, 12):
+        np.testing.assert_array_equal(load_pixels(data[:-end], image_size=SIZE), whole)
+    behind = len(encoded(photo()))
+    for part in (0.98, 0.75, 0.5):
+        assert code(data[: len(data) - round(behind * (1 - part))]) == "UNREADABLE"
+
+
 def test_a_header_knows_the_size_without_a_decoder() -> None:
     for kind in ("JPEG", "PNG", "WEBP", "GIF", "ICO"):
         options = {"sizes": [(64, 48)]} if kind == "ICO" else {}
@@ -261,7 +272,10 @@ def test_a_header_knows_the_size_without_a_decoder() -> None:
 
 
 def test_the_estimate_of_memory_grows_with_the_picture() -> None:
-    small, large = (read_header(png_header(side, side), LIMITS) for side in (100, 10_000))
+    small, large = (
+        read_header(png_header(side, side) + bytes(side**2 // 1000), LIMITS)
+        for side in (100, 10_000)
+    )
     assert large.memory(10_000, 10_000, reduced=True) > 10 * 10_000**2
     assert small.memory(100, 100, reduced=True) < 10 * 2**20
     jpeg = read_header(JPEG, LIMITS)

@@ -15,6 +15,7 @@ import io
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -320,11 +321,11 @@ class GpuDecoder:
 
         Args:
             device: Where to decode.
-            host: What it knows of the tower holds here too; its threads read headers, and decode
-                what the device does not.
+            host: What it knows of the tower holds here too; it decodes what the device does not.
         """
         self._device = device
         self._host = host
+        self._readers = ThreadPoolExecutor(host.threads, thread_name_prefix="header")
         self.on_host: Counter[str] = Counter()
         """Number of files that the host decoded, by reason."""
 
@@ -352,7 +353,7 @@ class GpuDecoder:
             self.on_host[reason] += 1
             host[row] = self._host.submit(files[row])
 
-        for row, found in enumerate(self._host.pool.map(self._read_header, files)):
+        for row, found in enumerate(self._readers.map(self._read_header, files)):
             if isinstance(found, ImageError):
                 errors[row] = str(found)
             elif found.on_host:

@@ -37,6 +37,7 @@ _ANY_DENSITY: Final = 16_000_000  # pixels that are cheap enough to be of one co
 _MAX_PIXELS: Final = {"JPEG2000": 50_000_000}
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
+_PNG_END: Final = b"\0\0\0\0IEND\xaeB`\x82"
 _JPEG_MARKER: Final = re.compile(rb"\xff[^\x00\xff]")
 _SCAN_MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _TIFF_HEADER: Final = re.compile(rb"II\*\0|MM\0\*")
@@ -303,7 +304,11 @@ def _png(data: bytes) -> Header:
     cicp = None
     unpacked = 0
     left_out = []
+    whole, ended = len(_PNG), False
     for name, start, length in _chunks(data):
+        if start + length + 4 <= len(data):
+            whole = start + length + 4
+            ended |= name == b"IEND"
         if name == b"IHDR" and length >= 13:
             width, height, depth, colour = struct.unpack_from(">IIBB", data, start)
             cost = _PLAIN_PNG if depth <= 8 and colour in (0, 2) else _COST
@@ -319,8 +324,12 @@ def _png(data: bytes) -> Header:
                 left_out.append((start - 8, start + length + 4))
             else:
                 unpacked += size
+    if not ended:  # a picture without rows is still found out by the decoder
+        left_out.append((whole, len(data)))
     if left_out:
         data = _without(data, left_out)
+    if not ended:
+        data += _PNG_END
     return Header(data, "PNG", width, height, cost, cicp=cicp)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
+import functools
 import ipaddress
 import os
 import re
@@ -25,6 +26,7 @@ from typing import Final, Self
 
 from iq_client.errors import LocalServerError
 from iq_client.local.installation import find_installation, find_model_repository
+from iq_client.local.watch import Watch, answers
 
 _SUPERVISOR: Final = Path(__file__).with_name("supervisor.py")
 _LOG_TAIL_LINES: Final = 40
@@ -88,8 +90,8 @@ class LocalServer:
 
     Nothing of it stays behind: it ends with the `with` block, with the interpreter, on Ctrl-C, and
     within a second when the process that started it is killed. A stopped server can be started
-    again and keeps its address; one that crashes, is killed or loses the process of a model is
-    started again by itself, and says so in its log.
+    again and keeps its address; one that crashes, is killed, hangs or loses the process of a model
+    is started again by itself, and says so in its log.
 
     Clients can score and ask for models and health; what else Triton offers (`CLOSED_PROTOCOLS`)
     is closed.
@@ -113,6 +115,7 @@ class LocalServer:
         allow: Collection[str] = (),
         log_file: Path | None = None,
         startup_timeout: float = 60.0,
+        hang_timeout: float | None = 60.0,
         extra_arguments: tuple[str, ...] = (),
     ) -> None:
         """Finds the server's parts; `start` or a `with` block starts it.
@@ -134,6 +137,9 @@ class LocalServer:
             log_file: Where the server's log goes; None for a temporary file that is removed at
                 the end.
             startup_timeout: Seconds until the models have to be ready.
+            hang_timeout: Seconds without an answer to a tiny picture, asked for now and then, after
+                which a server hangs and is started again; None for never. With `tls` it is only
+                done where this machine trusts the certificate.
             extra_arguments: Further options of `tritonserver`.
 
         Raises:
@@ -160,6 +166,8 @@ class LocalServer:
         self._tls = tls
         self._given_log = log_file
         self._startup_timeout = startup_timeout
+        self._hang_timeout = hang_timeout
+        self._watch: Watch | None = None
         self._extra_arguments = extra_arguments
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -198,10 +206,16 @@ class LocalServer:
         """
         if self._pid is None or self._process is None:
             raise LocalServerError("the server does not run: call start()")
+        return self._child() or self._pid
+
+    def _child(self) -> int | None:
+        """Process id of tritonserver; None between two of its runs."""
+        if self._process is None:
+            return None
         supervisor = self._process.pid
         with contextlib.suppress(OSError, ValueError):
             return int(Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text())
-        return self._pid
+        return None
 
     @property
     def log_path(self) -> Path:
@@ -251,6 +265,9 @@ class LocalServer:
         self._ports = dict(ports)
         assert self._process is not None
         self._process.send_signal(signal.SIGUSR1)  # of use: to be started again from now on
+        if self._hang_timeout is not None:
+            ask = functools.partial(answers, self.url, self.headers)
+            self._watch = Watch(self._child, ask, self._hang_timeout)
         return self
 
     def stop(self, *, drain: bool = False) -> None:
@@ -260,6 +277,9 @@ class LocalServer:
             drain: Let requests in flight finish first, which takes two seconds or more.
         """
         process, self._process, self._pid = self._process, None, None
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
         if process is not None:
             atexit.unregister(self.stop)
             if process.poll() is None:
@@ -269,6 +289,8 @@ class LocalServer:
                 except subprocess.TimeoutExpired:
                     process.kill()  # its child dies with it
                     process.wait()
+        if watch is not None:
+            watch.join()
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None

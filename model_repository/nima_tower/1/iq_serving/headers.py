@@ -30,8 +30,15 @@ _MAX_FILL: Final = 65_536  # bytes between segments, which the decoder skips one
 _MAX_TEXT: Final = 2**20  # bytes of a PNG's text or profile once unpacked; the decoder's own limit
 _MAX_ALL_TEXT: Final = 16 * 2**20
 _MAX_EXTENSIONS: Final = 2**20  # bytes before a GIF's first picture
+# Pixels for each byte of a file. Of one grey all over, a JPEG has 85, a 24-bit PNG 323, a lossy
+# WebP 562, a GIF 1,350, a lossless WebP 26,000; photos of the lowest quality have less than 400.
+_MAX_DENSITY: Final = 2000
+_ANY_DENSITY: Final = 16_000_000  # pixels that are cheap enough to be of one colour
+# The decoder of JPEG 2000 alone keeps all threads waiting, a second for each ten million pixels.
+_MAX_PIXELS: Final = {"JPEG2000": 50_000_000}
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
+_PNG_END: Final = b"\0\0\0\0IEND\xaeB`\x82"
 _JPEG_MARKER: Final = re.compile(rb"\xff[^\x00\xff]")
 _SCAN_MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _TIFF_HEADER: Final = re.compile(rb"II\*\0|MM\0\*")
@@ -112,6 +119,26 @@ class Header:
         each = _REDUCED_JPEG if reduced and self.reducible else self.bytes_per_pixel
         return round(each * width * height) + _COST_OF_SIDE * (width + height) + _COST_OF_ANY
 
+    def check_pixels(self, width: int, height: int, limits: Limits) -> None:
+        """Refuses pictures of more pixels than their format may have, or than their bytes can tell.
+
+        Args:
+            width: Pixels in a row.
+            height: Rows.
+            limits: Of any picture.
+
+        Raises:
+            ImageError: `TOO_LARGE`.
+        """
+        most = min(limits.max_pixels, _MAX_PIXELS.get(self.kind, limits.max_pixels))
+        check_pixels(width, height, most)
+        if width * height > max(_ANY_DENSITY, _MAX_DENSITY * len(self.data)):
+            raise ImageError(
+                "TOO_LARGE",
+                f"{width}x{height} pixels in {len(self.data)} bytes, more than "
+                f"{_MAX_DENSITY} a byte: no photo has so little to show",
+            )
+
 
 def read_header(data: bytes, limits: Limits) -> Header:
     """Looks at a file before it is decoded.
@@ -135,7 +162,7 @@ def read_header(data: bytes, limits: Limits) -> Header:
         header = _header(data, limits)
     except (IndexError, struct.error) as error:
         raise ImageError("UNREADABLE", "cut off in its header") from error
-    check_pixels(header.width, header.height, limits)
+    header.check_pixels(header.width, header.height, limits)
     return header
 
 
@@ -157,16 +184,14 @@ def _header(data: bytes, limits: Limits) -> Header:
     return _other(data)
 
 
-def check_pixels(width: int, height: int, limits: Limits) -> None:
+def check_pixels(width: int, height: int, limit: int) -> None:
     """Refuses pictures of more pixels than the limit.
 
     Raises:
         ImageError: `TOO_LARGE`.
     """
-    if width * height > limits.max_pixels:
-        raise ImageError(
-            "TOO_LARGE", f"{width}x{height} pixels, more than the limit of {limits.max_pixels}"
-        )
+    if width * height > limit:
+        raise ImageError("TOO_LARGE", f"{width}x{height} pixels, more than the limit of {limit}")
 
 
 def too_large(found: int, of: str, limit: int) -> ImageError:
@@ -280,7 +305,11 @@ def _png(data: bytes) -> Header:
     cicp = None
     unpacked = 0
     left_out = []
+    whole, ended = len(_PNG), False
     for name, start, length in _chunks(data):
+        if start + length + 4 <= len(data):
+            whole = start + length + 4
+            ended |= name == b"IEND"
         if name == b"IHDR" and length >= 13:
             width, height, depth, colour = struct.unpack_from(">IIBB", data, start)
             cost = _PLAIN_PNG if depth <= 8 and colour in (0, 2) else _COST
@@ -296,8 +325,12 @@ def _png(data: bytes) -> Header:
                 left_out.append((start - 8, start + length + 4))
             else:
                 unpacked += size
+    if not ended:  # a picture without rows is still found out by the decoder
+        left_out.append((whole, len(data)))
     if left_out:
         data = _without(data, left_out)
+    if not ended:
+        data += _PNG_END
     return Header(data, "PNG", width, height, cost, cicp=cicp)
 
 
@@ -502,7 +535,7 @@ def _ico(data: bytes, limits: Limits) -> Header:
             one = (abs(across), abs(down) // 2)
         else:
             continue
-        check_pixels(*one, limits)
+        check_pixels(*one, limits.max_pixels)
         if one[0] * one[1] > width * height:
             width, height = one
     return Header(data, "ICO", width, height, _COSTS["ICO"])

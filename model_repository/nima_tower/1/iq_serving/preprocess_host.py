@@ -3,7 +3,8 @@
 
 All files of all requests that wait are decoded together by `decoding` (decoders release the
 interpreter's lock). A file that cannot be read becomes an `ERROR` and a NaN `MASK`; its neighbours
-are decoded as if it were not there.
+are decoded as if it were not there. Where a file takes long, its request is answered later, and all
+others go on.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +36,7 @@ from .identity import check_versions
 from .machine import keep_freed_memory, usable_cores
 
 try:
-    from .decoding import HostDecoder
+    from .decoding import LOOK_SECONDS, HostDecoder, Task
     from .preprocessing import PREPROCESSING_VERSION, ImageError
 except ModuleNotFoundError as error:
     if error.name != "PIL":
@@ -107,24 +110,42 @@ class TritonPythonModel:
             requests: Each with `IMAGE`, bytes [n,1].
 
         Returns:
-            One response each: `PIXELS` uint8 [n,H,W,3], `MASK` fp32 [n,1], `ERROR` bytes [n,1].
+            One response each: `PIXELS` uint8 [n,H,W,3], `MASK` fp32 [n,1], `ERROR` bytes [n,1];
+            None where it is sent later.
         """
         pending = []
         for request in requests:
             files = pb_utils.get_input_tensor_by_name(request, IMAGE).as_numpy().reshape(-1)
-            pending.append([self._host.submit(file) for file in files])
-        responses = []
-        for tasks in pending:
-            pixels = np.zeros((len(tasks), *self._host.image_size, 3), np.uint8)
-            errors = [""] * len(tasks)
-            for row, task in enumerate(tasks):
-                try:
-                    pixels[row] = task.result()
-                except ImageError as error:
-                    errors[row] = str(error)
-            self._counter.add(errors)
-            responses.append(respond(pb_utils.Tensor(PIXELS, pixels), errors))
-        return responses
+            pending.append((request, [self._host.submit(file) for file in files]))
+        return [self._respond(request, tasks) for request, tasks in pending]
+
+    def _respond(self, request: Any, tasks: list[Task]) -> Any:
+        """The response to a request; None where a thread is going to send it."""
+        while wait([task.future for task in tasks], LOOK_SECONDS).not_done:
+            aside = [self._host.set_aside(task) for task in tasks]
+            if all(aside):
+                arguments = (request.get_response_sender(), tasks)
+                threading.Thread(target=self._send, args=arguments, daemon=True).start()
+                return None
+        return self._response(tasks)
+
+    def _response(self, tasks: list[Task]) -> Any:
+        pixels = np.zeros((len(tasks), *self._host.image_size, 3), np.uint8)
+        errors = [""] * len(tasks)
+        for row, task in enumerate(tasks):
+            try:
+                pixels[row] = task.result()
+            except ImageError as error:
+                errors[row] = str(error)
+        self._counter.add(errors)
+        return respond(pb_utils.Tensor(PIXELS, pixels), errors)
+
+    def _send(self, sender: Any, tasks: list[Task]) -> None:
+        try:
+            response = self._response(tasks)
+        except Exception as error:  # or nobody would ever answer
+            response = pb_utils.InferenceResponse(error=pb_utils.TritonError(repr(error)))
+        sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def finalize(self) -> None:
         """Ends the threads."""
