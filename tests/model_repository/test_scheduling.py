@@ -19,7 +19,7 @@ import tritonclient.grpc as triton
 from PIL import Image
 
 from iq_client import LocalServer
-from iq_tools.layout import Place
+from iq_serving.layout import Place
 from iq_tools.repository import write_repository
 
 REQUESTS = 60
@@ -46,7 +46,7 @@ TritonPythonModel.execute = _noted
 """
 
 
-# Put behind a model's own code: notes how many requests it executes, and waits while a file is there.
+# Put behind a model's own code: notes how many requests it executes, waits while a file is there.
 GATING = """
 
 import os
