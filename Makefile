@@ -11,7 +11,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # Two workers, each with servers of its own; a file's tests stay together, in the order of testpaths.
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo install quick test lint format repository wheels bench soak clean
+.PHONY: help demo install quick test lint format docs repository wheels bench soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,11 +33,16 @@ quick: install ## run the tests that need no TensorFlow, and servers only to sha
 test: install ## run the whole test suite
 	$(PYTEST)
 
-lint: install ## check style, types and the lock
+lint: install ## check style, types, spelling and the lock
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(UV) lock --check
+	git ls-files '*.md' '*.rst' '*.py' '*.toml' '*.yaml' Makefile | xargs $(BIN)/codespell
+
+docs: install ## build documents and Python API as a site that needs no network; warnings are errors
+	$(BIN)/sphinx-build -q -W --keep-going -c docs -d .cache/docs . build/docs
+	@echo "open build/docs/index.html"
 
 format: install ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix

@@ -1,4 +1,4 @@
-"""What the benchmarks share: contenders in turns, and what is said of the machine."""
+"""Contenders that take turns, and the machine in one line: shared by the benchmarks."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def in_turns(
 
 
 def ratio(slow: Result, quick: Result) -> float:
-    """How many times as quick, the median of the rounds' own ratios."""
+    """Times as quick, the median of the rounds' own ratios."""
     return statistics.median(a / b for a, b in zip(slow.seconds, quick.seconds, strict=True))
 
 

@@ -44,7 +44,7 @@ def replaced(document: str, name: str, text: str) -> str:
 
 
 def benchmark(script: str, *arguments: str) -> str:
-    """What one of the scripts beside this one prints, without its heading."""
+    """Output of one of the scripts beside this one, without its heading."""
     command = [sys.executable, str(HERE / script), *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     body = "\n".join(line for line in done.stdout.splitlines() if not line.startswith("# "))

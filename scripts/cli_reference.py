@@ -1,30 +1,38 @@
-"""Writes the reference part of docs/reference/cli.md from the commands themselves.
+"""Writes the references of the three command lines from the commands themselves.
 
-    python scripts/cli_reference.py docs/reference/cli.md
+    python scripts/cli_reference.py
 
-The part of that file above the marker is kept.
+The part of each page above the marker is kept.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import click
 
-from iq_client.cli import cli
-from iq_client.cli.sections import OWN, sections
+import iq_client.cli
+import iq_tools.cli
+import siamese_nima.cli
+from iq_client.cli.sections import OWN, SectionedCommand, sections
 
+FOLDER: Final = Path(__file__).resolve().parents[1] / "docs" / "reference"
+PAGES: Final[dict[str, tuple[str, click.Group]]] = {
+    "cli.md": ("iq-client", iq_client.cli.cli),
+    "cli-siamese-nima.md": ("siamese-nima", siamese_nima.cli.main),
+    "cli-iq-tools.md": ("iq-tools", iq_tools.cli.cli),
+}
 MARKER = "<!-- From here on written by scripts/cli_reference.py: change the code instead. -->"
 
 
-def reference() -> str:
+def reference(name: str, cli: click.Group) -> str:
     """The commands as Markdown; options that several commands share stand once, at the end."""
-    context = click.Context(cli, info_name="iq-client")
-    parts = []
+    context = click.Context(cli, info_name=name)
+    parts = [f"## `{name}`\n\n{_markdown(cli.help or '')}"]
     shared: dict[str, list[click.Option]] = {}
     for sub in _contexts(context):
         command, name = sub.command, sub.command_path
@@ -33,7 +41,11 @@ def reference() -> str:
         parts.append(f"## `{name}`\n\n```text\n{usage}\n```\n\n{text}")
         if isinstance(command, click.Group):
             continue
-        own, *others = sections(command).items()
+        own, *others = (
+            sections(command).items()
+            if isinstance(command, SectionedCommand)
+            else [(OWN, [param for param in command.params if isinstance(param, click.Option)])]
+        )
         parts.append(_table(own[1], sub))
         shared |= {heading: options for heading, options in others if heading not in shared}
         if others:
@@ -66,7 +78,7 @@ def _markdown(text: str) -> str:
     )
 
 
-def with_reference(page: str) -> str:
+def with_reference(page: str, name: str, cli: click.Group) -> str:
     """The page with the part below the marker made anew.
 
     Raises:
@@ -75,7 +87,7 @@ def with_reference(page: str) -> str:
     head, marker, _ = page.partition(MARKER)
     if not marker:
         raise ValueError(f"the page lacks the line {MARKER}")
-    return f"{head}{MARKER}\n\n{reference()}"
+    return f"{head}{MARKER}\n\n{reference(name, cli)}"
 
 
 def _table(options: list[click.Option], context: click.Context) -> str:
@@ -94,5 +106,8 @@ def _anchor(heading: str) -> str:
 
 
 if __name__ == "__main__":
-    for path in map(Path, sys.argv[1:]):
-        path.write_text(with_reference(path.read_text(encoding="utf-8")), encoding="utf-8")
+    for page, command_line in PAGES.items():
+        path = FOLDER / page
+        path.write_text(
+            with_reference(path.read_text(encoding="utf-8"), *command_line), encoding="utf-8"
+        )

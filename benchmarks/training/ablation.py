@@ -1,4 +1,4 @@
-"""Which loss tunes a NIMA tower best: contrastive, signed, or signed with the votes' EMD.
+"""Comparison of losses that tune a NIMA tower: contrastive, signed, signed with the votes' EMD.
 
     python benchmarks/training/ablation.py PHOTOS… --weights FILE -o OUTPUT
 
@@ -131,7 +131,7 @@ def _data(folder: Path) -> DataConfig:
 
 
 class Start:
-    """What the tower says before it is tuned."""
+    """Scores of the tower before it is tuned."""
 
     def __init__(self, weights: Path) -> None:
         """Loads the weights."""

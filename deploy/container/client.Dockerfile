@@ -7,7 +7,7 @@ ARG UV=0.13.9
 RUN python3 -m pip install --no-cache-dir "uv==${UV}"
 WORKDIR /src
 # The lock is of all four rooms; only the client is installed.
-COPY pyproject.toml uv.lock ./
+COPY pyproject.toml uv.lock LICENSE ./
 COPY serving/pyproject.toml serving/pyproject.toml
 COPY training/pyproject.toml training/pyproject.toml
 COPY tools/pyproject.toml tools/pyproject.toml

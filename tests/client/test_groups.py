@@ -59,7 +59,7 @@ def hash_of(data: bytes) -> int:
 
 
 def sets(labels: Sequence[Hashable]) -> list[set[int]]:
-    """Which indices have the same label."""
+    """Sets of indices with the same label."""
     groups: dict[Hashable, set[int]] = {}
     for index, label in enumerate(labels):
         groups.setdefault(label, set()).add(index)

@@ -18,7 +18,7 @@ PACKAGES = {
 
 
 def is_module(package: Path, name: str) -> bool:
-    """Whether a package has this module or folder."""
+    """True where a package has this module or folder."""
     path = package / name
     return path.is_dir() or path.with_name(f"{path.name}.py").is_file()
 

@@ -1,4 +1,4 @@
-"""What the configurations make Triton do with requests that wait, seen from outside."""
+"""Requests that wait, and how the configurations make Triton treat them, seen from outside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of photos when the machine does not let the server's processes run.
+"""Photos in flight when the machine does not let the server's processes run.
 
 Triton gives up a model's process that shows no life for a second, and crashes of what that process
 still writes; the embedded server is then started again and the client asks again.

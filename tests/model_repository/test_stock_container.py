@@ -1,4 +1,4 @@
-"""Where a server without Pillow finds it, and what it says where it does not."""
+"""Pillow for a server that has none: where it is found, and the error where it is not."""
 
 from __future__ import annotations
 

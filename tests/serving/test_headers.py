@@ -63,6 +63,8 @@ def png_header(width: int, height: int) -> bytes:
 
 BOMBS = {
     "WebP, lossless": webp(b"VP8L", b"\x2f" + struct.pack("<I", 16382 | 12299 << 14) + bytes(8)),
+    "WebP of few bytes": webp(b"VP8L", b"\x2f" + struct.pack("<I", 16382 | 12199 << 14) + bytes(8)),
+    "PNG of few bytes": png_header(16_000, 12_000),
     "WebP, lossy": webp(b"VP8 ", b"\0\0\0\x9d\x01\x2a" + struct.pack("<HH", 16383, 16383)),
     "WebP, extended": webp(b"VP8X", bytes(4) + (16382).to_bytes(3, "little") * 2),
     "PNG": png_header(90_000, 90_000),
@@ -86,6 +88,27 @@ def test_the_limit_of_pixels_holds_for_every_format(kind: str) -> None:
     data = encoded(photo(256, 128), kind, **({"sizes": [(256, 128)]} if kind == "ICO" else {}))
     assert load_pixels(data, image_size=SIZE).shape == (*SIZE, 3)
     assert code(data, Limits(max_pixels=256 * 128 - 1)) == "TOO_LARGE"
+
+
+def test_few_bytes_tell_no_photo() -> None:
+    # Formats of which only the decoder knows the size.
+    plain = [(256, 4, 1, 6000), (257, 4, 1, 4000), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
+    data = tags([*plain, (273, 4, 1, 8), (277, 3, 1, 1), (278, 4, 1, 4000), (279, 4, 1, 9)])
+    assert code(data) == "TOO_LARGE"
+    assert code(data + bytes(20_000)) == "UNREADABLE"
+
+
+def test_a_decoder_that_lets_no_thread_run_gets_less() -> None:
+    data = bytearray(encoded(photo(), "JPEG2000", no_jp2=True)) + bytes(100_000)
+    assert load_pixels(bytes(data), image_size=SIZE).shape == (*SIZE, 3)
+    data[8:16] = struct.pack(">II", 10_000, 6000)
+    assert code(bytes(data)) == "TOO_LARGE"
+
+
+def test_the_largest_photos_are_scored() -> None:
+    # The smallest file that a JPEG of so many pixels can have: one grey all over.
+    data = encoded(Image.new("L", (16_000, 12_000), 128), "JPEG")
+    assert load_pixels(data, image_size=SIZE).shape == (*SIZE, 3)
 
 
 def scans(count: int) -> bytes:

@@ -189,7 +189,7 @@ def pods(document: Document) -> Iterator[Document]:
 
 
 def bad_practice(pod: Document) -> Iterator[str]:
-    """What a linter of manifests would say of a pod's spec."""
+    """Complaints of a linter of manifests about a pod's spec."""
     if any(pod.get(key) for key in ("hostNetwork", "hostPID", "hostIPC")):
         yield "the pod shares the node's namespaces"
     volumes = {volume["name"]: volume for volume in pod.get("volumes", ())}

@@ -1,4 +1,4 @@
-"""What a stranger on the ports of the container's Triton may do: score, and nothing else."""
+"""Rights of a stranger on the ports of the container's Triton: to score, and nothing else."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_the_other_images_copy_what_their_context_keeps(dockerfile: str) -> None
 
 
 def test_the_image_of_the_client_installs_from_the_lock(tmp_path: Path) -> None:
-    """What the build sees is enough for uv to take the lock as it is."""
+    """The build context is enough for uv to take the lock as it is."""
     ignored = (ROOT / "deploy/container/client.Dockerfile.dockerignore").read_text()
     for source in (line[1:] for line in ignored.splitlines() if line[:1] == "!"):
         target = tmp_path / source
@@ -191,7 +191,7 @@ def test_prometheus_has_the_charts_alerts_and_their_job() -> None:
 
 
 def _expressions() -> dict[str, str]:
-    """What Prometheus is asked, by the dashboard and by the alerts."""
+    """Queries to Prometheus, by the dashboard and by the alerts."""
     dashboard = json.loads(
         (ROOT / "deploy/monitoring/grafana/dashboards/siamese-nima.json").read_text()
     )

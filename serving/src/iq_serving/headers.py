@@ -29,6 +29,12 @@ _MAX_FILL: Final = 65_536  # bytes between segments, which the decoder skips one
 _MAX_TEXT: Final = 2**20  # bytes of a PNG's text or profile once unpacked; the decoder's own limit
 _MAX_ALL_TEXT: Final = 16 * 2**20
 _MAX_EXTENSIONS: Final = 2**20  # bytes before a GIF's first picture
+# Pixels for each byte of a file. Of one grey all over, a JPEG has 85, a 24-bit PNG 323, a lossy
+# WebP 562, a GIF 1,350, a lossless WebP 26,000; photos of the lowest quality have less than 400.
+_MAX_DENSITY: Final = 2000
+_ANY_DENSITY: Final = 16_000_000  # pixels that are cheap enough to be of one colour
+# The decoder of JPEG 2000 alone keeps all threads waiting, a second for each ten million pixels.
+_MAX_PIXELS: Final = {"JPEG2000": 50_000_000}
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _JPEG_MARKER: Final = re.compile(rb"\xff[^\x00\xff]")
@@ -111,6 +117,26 @@ class Header:
         each = _REDUCED_JPEG if reduced and self.reducible else self.bytes_per_pixel
         return round(each * width * height) + _COST_OF_SIDE * (width + height) + _COST_OF_ANY
 
+    def check_pixels(self, width: int, height: int, limits: Limits) -> None:
+        """Refuses pictures of more pixels than their format may have, or than their bytes can tell.
+
+        Args:
+            width: Pixels in a row.
+            height: Rows.
+            limits: Of any picture.
+
+        Raises:
+            ImageError: `TOO_LARGE`.
+        """
+        most = min(limits.max_pixels, _MAX_PIXELS.get(self.kind, limits.max_pixels))
+        check_pixels(width, height, most)
+        if width * height > max(_ANY_DENSITY, _MAX_DENSITY * len(self.data)):
+            raise ImageError(
+                "TOO_LARGE",
+                f"{width}x{height} pixels in {len(self.data)} bytes, more than "
+                f"{_MAX_DENSITY} a byte: no photo has so little to show",
+            )
+
 
 def read_header(data: bytes, limits: Limits) -> Header:
     """Looks at a file before it is decoded.
@@ -134,7 +160,7 @@ def read_header(data: bytes, limits: Limits) -> Header:
         header = _header(data, limits)
     except (IndexError, struct.error) as error:
         raise ImageError("UNREADABLE", "cut off in its header") from error
-    check_pixels(header.width, header.height, limits)
+    header.check_pixels(header.width, header.height, limits)
     return header
 
 
@@ -156,16 +182,14 @@ def _header(data: bytes, limits: Limits) -> Header:
     return _other(data)
 
 
-def check_pixels(width: int, height: int, limits: Limits) -> None:
+def check_pixels(width: int, height: int, limit: int) -> None:
     """Refuses pictures of more pixels than the limit.
 
     Raises:
         ImageError: `TOO_LARGE`.
     """
-    if width * height > limits.max_pixels:
-        raise ImageError(
-            "TOO_LARGE", f"{width}x{height} pixels, more than the limit of {limits.max_pixels}"
-        )
+    if width * height > limit:
+        raise ImageError("TOO_LARGE", f"{width}x{height} pixels, more than the limit of {limit}")
 
 
 def too_large(found: int, of: str, limit: int) -> ImageError:
@@ -501,7 +525,7 @@ def _ico(data: bytes, limits: Limits) -> Header:
             one = (abs(across), abs(down) // 2)
         else:
             continue
-        check_pixels(*one, limits)
+        check_pixels(*one, limits.max_pixels)
         if one[0] * one[1] > width * height:
             width, height = one
     return Header(data, "ICO", width, height, _COSTS["ICO"])

@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from . import colour, depth
 from .contract import BILINEAR, INTERPOLATIONS, LIMITS, NEAREST, Limits
 from .errors import ImageError as ImageError
-from .headers import Header, check_pixels, known_kind, read_header, unsupported
+from .headers import Header, known_kind, read_header, unsupported
 from .ifd import is_bomb
 from .memory import Budget, MemoryBudget
 
@@ -212,7 +212,7 @@ def _open(header: Header, limits: Limits) -> Image.Image:
         raise ImageError("TOO_LARGE", "not enough memory to open it") from error
     except Exception as error:
         raise ImageError("UNREADABLE", f"damaged header: {error}") from error
-    check_pixels(*image.size, limits)
+    header.check_pixels(*image.size, limits)
     if is_bomb(image.info.get("exif") or b""):
         raise ImageError("TOO_LARGE", "its tags point at many times the bytes that it has")
     depth.check_depth(image)

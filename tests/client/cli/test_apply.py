@@ -11,6 +11,8 @@ from click.testing import CliRunner
 
 from iq_client.cli import cli
 from iq_client.gallery.marks import Mark, read_marks
+from iq_client.metadata.xmp import Rating, merge
+from siamese_nima.data.stars import read_rating
 
 
 @pytest.fixture
@@ -107,8 +109,39 @@ def test_marks_become_csv_which_is_applied_from_stdin(
     assert len(names(tmp_path / "best")) == 2
 
 
+def test_marks_become_stars_and_labels_of_photo_programs(
+    photos: Path, picks: Path, tmp_path: Path
+) -> None:
+    (photos / "1.jpg.xmp").write_bytes(merge(None, Rating(2)))
+    undo = tmp_path / "undo"
+    arguments = (picks, "--root", photos, "--xmp", "--undo-list", undo)
+    before = {path: path.read_bytes() for path in photos.rglob("*.*")}
+    assert "4 photos would get stars" in run(*arguments, "--dry-run")
+    assert {path: path.read_bytes() for path in photos.rglob("*.*")} == before
+    run(*arguments)
+    stars = {name: read_rating(photos / name) for name in ("1.jpg", "2.jpg", "3.jpg", "b/1.jpg")}
+    # A pick without stars keeps those that it has.
+    assert stars == {"1.jpg": 2, "2.jpg": -1, "3.jpg": 4, "b/1.jpg": 2}
+    labels = {path.name: path.read_text() for path in photos.glob("*.xmp")}
+    assert 'Label="Green"' in labels["1.jpg.xmp"]
+    assert 'Label="Red"' in labels["2.jpg.xmp"]
+    assert "Label" not in labels["3.jpg.xmp"]
+    CliRunner().invoke(cli, ["undo", str(undo)])
+    assert {path: path.read_bytes() for path in photos.rglob("*.*")} == before
+
+
+def test_a_marked_photo_that_is_gone_gets_no_sidecar(
+    photos: Path, picks: Path, tmp_path: Path
+) -> None:
+    (photos / "2.jpg").unlink()
+    output = run(picks, "--root", photos, "--xmp", "--undo-list", tmp_path / "undo", code=1)
+    assert f"NOT_FOUND: {photos / '2.jpg'}" in output
+    assert "3 photos got stars" in output
+    assert not (photos / "2.jpg.xmp").exists()
+
+
 def test_what_cannot_be_used_is_said_in_a_line(picks: Path, tmp_path: Path) -> None:
-    assert "give --copy DIR or --csv FILE" in run(picks, code=2)
+    assert "give --copy DIR, --xmp or --csv FILE" in run(picks, code=2)
     assert "No such file" in run(tmp_path / "gone.json", "--csv", tmp_path / "x", code=1)
     picks.write_text("{")
     assert "not whole as JSON" in run(picks, "--csv", tmp_path / "x", code=2)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+from click.shell_completion import BashComplete
+from click.testing import CliRunner
 from tests.client.cli.conftest import COMMAND, Run, environment
+
+from iq_client.cli import cli
 
 
 @pytest.mark.parametrize(
@@ -16,6 +22,7 @@ from tests.client.cli.conftest import COMMAND, Run, environment
         (["--top", "1", "--copy-best", "{photos}"], "is not empty"),
         (["--top", "1", "--link"], "--copy-best"),
         (["-o", "{tmp}/out.txt"], ".parquet"),
+        (["-o", "{tmp}/out.html"], "with --html /"),
         (["-o", "{tmp}/missing/out.json"], "cannot write"),
         (["--html", "{tmp}/missing/out.html"], "cannot write"),
         (["--format", "table", "-o", "{tmp}/out.json"], "table"),
@@ -70,3 +77,27 @@ def test_shell_completion(shell: str) -> None:
         check=True,
     )
     assert "_IQ_CLIENT_COMPLETE" in run.stdout
+
+
+@pytest.mark.parametrize("words", ["rank ph", "compare a.jpg ph", "apply ph", "rank --html ph"])
+def test_completion_completes_paths(words: str) -> None:
+    *before, last = words.split()
+    completion = BashComplete(cli, {}, "iq-client", "_IQ_CLIENT_COMPLETE")
+    found = completion.get_completions(before, last)
+    assert [(item.type, item.value) for item in found] == [("file", "ph")]
+
+
+def commands(group: click.Group) -> Iterator[list[str]]:
+    for name, command in group.commands.items():
+        yield [name]
+        if isinstance(command, click.Group):
+            yield from ([name, *below] for below in commands(command))
+
+
+def test_first_lines_of_help_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for path in ([], *commands(cli)):
+        text = CliRunner().invoke(cli, [*path, "--help"]).output
+        assert "..." not in text.partition("Commands:")[2], path
+        first = text.split("\n\n")[1]
+        assert first.endswith(".") and "\n" not in first, first

@@ -21,12 +21,19 @@ def test_the_gallery_shows_what_came_from_a_url(run: Run, tmp_path: Path) -> Non
     served = tmp_path / "served"
     served.mkdir()
     Image.new("RGB", (30, 20)).save(served / "a.png")
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=served)
+    asked: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_request(self, code: object = "-", size: object = "-") -> None:
+            asked.append(self.path)
+
+    handler = functools.partial(Handler, directory=served)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever).start()
         url = f"http://127.0.0.1:{server.server_port}/a.png"
         run("rank", url, "--allow-urls", "--html", tmp_path / "out.html")
         server.shutdown()
+    assert asked == ["/a.png"]  # once, for score and thumbnail
     page = (tmp_path / "out.html").read_text()
     assert url in page
     assert "data:image/webp;base64," in page

@@ -25,3 +25,10 @@ def test_no_photos_is_no_failure(run: Run, tmp_path: Path) -> None:
     result = run("score", tmp_path / "empty", "--format", "json")
     assert json.loads(result.stdout) == []
     assert "no photos found" in result.stderr
+
+
+def test_a_mean_that_none_reaches_is_told(run: Run, photos: Path) -> None:
+    result = run("score", photos, "--min-score", 11)
+    assert "none of 12 photos is left by --min-score\n" in result.stderr
+    assert not result.stdout
+    assert "none of" not in run("score", photos, "--min-score", 1).stderr

@@ -33,8 +33,21 @@ def test_stars_by_share_and_back(run: Run, photos: Path, tmp_path: Path, stub_me
     stars = [read_rating(path) for path in sorted(means, key=means.__getitem__, reverse=True)]
     assert stars == [5, 4, 4, 3, 3, 3, 3, 3, 2, -1, -1, -1]
     assert not (photos / "broken.jpg.xmp").exists()
-    run("undo", undo)
-    assert files(photos) == before
+    assert "Label" not in next(photos.rglob("*.xmp")).read_text()
+    for _ in range(2):  # what is taken back already is no fault
+        run("undo", undo)
+        assert files(photos) == before
+
+
+def test_five_stars_and_rejects_have_colours_on_wish(
+    run: Run, photos: Path, tmp_path: Path, stub_mean: Mean
+) -> None:
+    arguments = ["--xmp", "--reject", 10, "--labels", "--undo-list", tmp_path / "undo"]
+    run("rank", photos, *arguments)
+    ordered = sorted(photos.rglob("*.jpg"), key=lambda path: -stub_mean(path.read_bytes()))
+    texts = [path.with_name(f"{path.name}.xmp").read_text() for path in ordered]
+    assert 'xmp:Label="Green"' in texts[0] and 'xmp:Label="Red"' in texts[-1]
+    assert not any("Label" in text for text in texts[1:-1])
 
 
 def test_stars_by_score(run: Run, photos: Path, tmp_path: Path, stub_mean: Mean) -> None:
@@ -62,6 +75,8 @@ def test_a_photo_whose_sidecar_is_broken_does_not_stop_the_others(
     ("arguments", "message"),
     [
         (["--embed"], "--xmp"),
+        (["--labels"], "--xmp"),
+        (["--dry-run"], "--xmp"),
         (["--xmp", "--stars", "1,2"], "four numbers"),
         (["--xmp", "--stars", "90,60,20,5"], "rise"),
         (["--xmp", "--stars-by", "score"], "means"),

@@ -8,6 +8,8 @@ import json
 import math
 import re
 import shutil
+import subprocess
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -537,6 +539,7 @@ def test_folder_day_and_camera(open_page: OpenPage, tmp_path: Path) -> None:
     write_gallery(tmp_path / "out.html", rows)
     page = open_page(tmp_path / "out.html", **DESKTOP)
     names = page.locator(".card .name")
+    expect(page.locator(".card .facts").first).to_have_text("a · 2026-05-02 10:00:00 · Camera a")
     page.locator("#sort").select_option("oldest")
     expect(names).to_have_text(["1.jpg", "0.jpg", "2.jpg"])
     page.locator("summary").click()
@@ -562,3 +565,56 @@ def test_long_names_are_shortened_in_their_middle(open_page: OpenPage, tmp_path:
     expect(shown).to_have_text("_0042.jpg")
     card = box_of(page.locator(".card"))
     assert box_of(shown)["x"] + box_of(shown)["width"] <= card["x"] + card["width"] + 1
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The checks of axe-core (MPL-2.0), fetched for the test alone."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("needs npm, which brings axe-core")
+    folder = tmp_path_factory.mktemp("axe")
+    fetched = subprocess.run(
+        [npm, "pack", "axe-core@4"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    if fetched.returncode:
+        pytest.skip(f"npm cannot bring axe-core: {fetched.stderr.strip().splitlines()[-1]}")
+    with tarfile.open(next(folder.glob("*.tgz"))) as package:
+        script = package.extractfile("package/axe.min.js")
+        assert script is not None
+        return script.read().decode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "scheme"), [(DESKTOP, "dark"), (PHONE, "light")], ids=["desktop", "phone"]
+)
+def test_nobody_is_shut_out(
+    open_page: OpenPage, grouped: Path, axe: str, options: dict[str, Any], scheme: str
+) -> None:
+    page = open_page(grouped, color_scheme=scheme, bypass_csp=True, **options)
+    page.evaluate(axe)
+    faults: list[list[str]] = []
+
+    def check(where: str) -> None:
+        found = page.evaluate("axe.run().then((found) => found.violations)")
+        faults.extend(
+            [where, fault["id"], fault["nodes"][0]["html"]]
+            for fault in found
+            if fault["impact"] in ("serious", "critical")
+        )
+
+    press(page, "ArrowRight", "p", "4", "ArrowRight", "x", "ArrowRight", "c")
+    check("grid")
+    press(page, "ArrowRight", "c", "Enter")
+    check("comparison")
+    press(page, "Escape")
+    page.locator(".card.lead").first.focus()
+    press(page, "b")
+    expect(page.locator(".pane")).to_have_count(2)
+    check("burst")
+    press(page, "Escape", "e")
+    check("export")
+    page.locator("#export-dialog").get_by_role("button", name="Close").click()
+    page.locator("#keys").click()
+    check("keys")
+    assert faults == []

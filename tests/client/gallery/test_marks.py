@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from iq_client.gallery.marks import (
+    Flag,
     Mark,
+    as_rating,
     parse_marks,
     read_marks,
     read_pairs,
@@ -42,6 +44,28 @@ def test_a_link_to_the_file_stays_one(tmp_path: Path) -> None:
 def test_json_of_a_page() -> None:
     photos = [{"path": mark.path, "flag": mark.flag, "stars": mark.stars} for mark in MARKS]
     assert parse_marks(json.dumps({"picks": 1, "photos": photos, "pairs": []})) == MARKS
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "written"),
+    [
+        (None, ("pick", 0), (None, "Green")),
+        (None, ("reject", 4), (-1, "Red")),
+        (None, (None, 3), (3, None)),
+        (("pick", 3), ("reject", 3), (-1, "Red")),
+        (("reject", 3), (None, 3), (3, "")),  # its stars show again
+        (("reject", 0), (None, 0), (0, "")),
+        (("pick", 3), (None, 0), (0, "")),
+    ],
+)
+def test_what_a_change_of_marks_writes(
+    before: tuple[Flag | None, int] | None,
+    after: tuple[Flag | None, int],
+    written: tuple[int | None, str | None],
+) -> None:
+    earlier = Mark("a.jpg", *before) if before else None
+    rating = as_rating(Mark("a.jpg", *after), earlier)
+    assert (rating.stars, rating.label) == written
 
 
 def test_pairs_are_given_back(tmp_path: Path) -> None:

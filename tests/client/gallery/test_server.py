@@ -76,6 +76,34 @@ def test_marks_are_written_and_read_again(
     assert read_pairs(tmp_path / "picks.pairs.csv") == []
 
 
+def test_changes_are_told_one_by_one_and_one_that_fails_stops_no_other(
+    photos: list[str], tmp_path: Path
+) -> None:
+    told: list[tuple[Mark, Mark | None]] = []
+
+    def on_change(mark: Mark, before: Mark | None) -> None:
+        if mark.path == photos[0]:
+            raise ValueError("the XMP is no XML")
+        told.append((mark, before))
+
+    def put(*marks: tuple[str, str | None, int]) -> tuple[int, bytes]:
+        sent = [{"path": path, "flag": flag, "stars": stars} for path, flag, stars in marks]
+        return ask(server.url + "marks", json.dumps({"picks": 1, "photos": sent}).encode())
+
+    picks = tmp_path / "picks.csv"
+    server = GalleryServer(picks, title="", open_image=Image.open, on_change=on_change)
+    with server:
+        server.show([RankedImage(n, Score(p, 5.0, 1.0, TENTHS)) for n, p in enumerate(photos, 1)])
+        first = [(path, "pick", 0) for path in photos]
+        assert put(*first) == (400, b"the XMP is no XML")
+        assert len(read_marks(picks)) == 3
+        marks = [Mark(path, "pick", 0) for path in photos]
+        assert sorted(told, key=str) == [(mark, None) for mark in marks[1:]]
+        told.clear()
+        assert put(*first[:2])[0] == 204  # the first is as it was, the last lost its mark
+        assert told == [(Mark(photos[2], None, 0), marks[2])]
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b'{"picks": 1, "photos": [], "pairs": [["a"]]}'])
 def test_what_is_no_marks_changes_nothing(
     server: GalleryServer, tmp_path: Path, body: bytes

@@ -57,7 +57,7 @@ def test_too_many_pixels_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_jpeg_of_quality_95_scores_as_the_pixels_do(
     server: LocalServer, example_photos: list[Path]
 ) -> None:
-    """What sending HEIC as JPEG costs, on photos that were never HEIC."""
+    """Cost of sending HEIC as JPEG, on photos that were never HEIC."""
     lossless: list[Image.Image] = []
     jpegs: list[bytes] = []
     for path in example_photos:

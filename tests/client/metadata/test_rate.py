@@ -15,7 +15,7 @@ from iq_client.metadata.rate import UndoList, plan, stars_by_mean, stars_by_shar
 from iq_client.metadata.xmp import Rating
 from siamese_nima.data.stars import read_rating
 
-RATING = Rating(4, 5.25, "tower@0123")
+RATING = Rating(4, "Green", 5.25, "tower@0123")
 DARKTABLE = b"""<?xml version="1.0" encoding="UTF-8"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="XMP Core 4.4.0-Exiv2">
  <!-- kept -->
@@ -76,12 +76,14 @@ def exiv2(path: Path) -> dict[str, str]:
 @pytest.mark.parametrize("stars", [-1, 1, 5])
 def test_the_usual_programs_read_the_stars(tmp_path: Path, embed: bool, stars: int) -> None:
     path = photo(tmp_path)
-    written = rate(path, tmp_path / "undo", Rating(stars, 5.25, "tower@0123"), embed=embed)
+    written = rate(path, tmp_path / "undo", Rating(stars, "Red", 5.25, "tower@0123"), embed=embed)
     assert written == (path if embed else tmp_path / "a.jpg.xmp")
     assert read_rating(path) == stars
     assert exiftool(written)["Rating"] == str(stars)
+    assert exiftool(written)["Label"] == "Red"
     assert exiftool(written)["Mean"] == "5.2500"
     assert exiv2(written)["Xmp.xmp.Rating"] == str(stars)
+    assert exiv2(written)["Xmp.xmp.Label"] == "Red"
 
 
 @pytest.mark.parametrize("sidecar", [DARKTABLE, LIGHTROOM])
@@ -114,7 +116,7 @@ def test_the_rest_of_a_jpeg_stays_byte_for_byte(tmp_path: Path) -> None:
     # What was put in is one piece: around it everything is as it was.
     prefix = next(i for i, (a, b) in enumerate(zip(original, first, strict=False)) if a != b)
     assert original[prefix:] == first[len(first) - (len(original) - prefix) :]
-    rate(path, tmp_path / "undo", Rating(2, 3.5), embed=True)
+    rate(path, tmp_path / "undo", Rating(2, mean=3.5), embed=True)
     assert read_rating(path) == 2
     assert path.read_bytes().count(b"http://ns.adobe.com/xap/1.0/\0") == 1
     assert path.read_bytes().endswith(original[prefix:])
@@ -132,6 +134,16 @@ def test_undo_gives_back_what_was_there(tmp_path: Path, embed: bool) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.glob("[12]*")} != before
     assert all(changed for _, changed in undo(tmp_path / "undo"))
     assert {path.name: path.read_bytes() for path in tmp_path.glob("[12]*")} == before
+
+
+def test_undo_after_stars_given_twice_undone_and_given_again(tmp_path: Path) -> None:
+    path = photo(tmp_path)
+    for stars in (3, 4):
+        rate(path, tmp_path / "undo", Rating(stars))
+    assert all(undone for _, undone in undo(tmp_path / "undo"))
+    rate(path, tmp_path / "undo", Rating(5))
+    assert all(undone for _, undone in undo(tmp_path / "undo"))
+    assert not (tmp_path / "a.jpg.xmp").exists()
 
 
 def test_undo_leaves_what_was_changed_since(tmp_path: Path) -> None:
@@ -161,7 +173,7 @@ def test_a_photo_that_is_no_jpeg_gets_a_sidecar(tmp_path: Path) -> None:
 def test_a_packet_too_large_for_a_jpeg(tmp_path: Path) -> None:
     path = photo(tmp_path)
     with pytest.raises(ValueError, match="segment"):
-        plan(path, Rating(1, 2.0, "x" * 66000), embed=True)
+        plan(path, Rating(1, tower="x" * 66000), embed=True)
 
 
 def test_a_damaged_jpeg_is_not_touched(tmp_path: Path) -> None:

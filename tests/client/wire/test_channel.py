@@ -270,7 +270,7 @@ def test_mtls_needs_both_files(certificates: Certificates) -> None:
 
 
 class Http(http.server.BaseHTTPRequestHandler):
-    """What listens on the port for HTTP, and a proxy that lets nothing through."""
+    """A listener on the port for HTTP, and a proxy that lets nothing through."""
 
     def log_message(self, *_: object) -> None:
         pass

@@ -20,7 +20,7 @@ class Clock:
 
 
 def settled_width(capacity: int, servers: int = 1) -> int:
-    """Where the gate comes to rest at a server that answers `capacity` requests in parallel."""
+    """Width at which the gate rests, at a server that answers `capacity` requests in parallel."""
     clock = Clock()
     limit = InFlightLimit(clock=clock, servers=servers)
     widths = []

@@ -37,7 +37,7 @@ def changed(base: ServedTower) -> onnx.ModelProto:
 
 
 def parameters(config: Path) -> dict[str, str]:
-    """What a configuration says of its towers, as Triton hands it to a model."""
+    """Parameters of a configuration about its towers, as Triton hands it to a model."""
     found = re.findall(r"key: \"([^\"]+)\" value { string_value: '(.*)' } }", config.read_text())
     quoted = {key: value for key, value in found if key.startswith(TOWER_PARAMETER)}
     return {key: value.replace("\\'", "'").replace("\\\\", "\\") for key, value in quoted.items()}

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import pytest
+import tensorflow as tf
 
 from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.towers.freezing import freeze, frozen_depth
@@ -60,6 +61,14 @@ def test_names_of_a_file_are_counted_from_one() -> None:
     }
 
 
+def values(model: keras.Model) -> dict[str, npt.NDArray[np.float32]]:
+    return {
+        f"{layer.name}/{variable.name}": variable.numpy().copy()
+        for layer in model.layers
+        for variable in layer.weights
+    }
+
+
 @pytest.mark.parametrize("name", TOWERS)
 def test_freezes_at_a_layer_that_it_has(name: str) -> None:
     model = tower(name)
@@ -67,9 +76,31 @@ def test_freezes_at_a_layer_that_it_has(name: str) -> None:
     depth = frozen_depth(model, get_tower(name).freeze_through)
     assert 0 < depth < len(model.layers)
     freeze(model, depth)
-    assert not any(layer.trainable for layer in model.layers[:depth])
-    for layer in model.layers[depth:]:
-        assert layer.trainable != isinstance(layer, keras.layers.BatchNormalization)
+    below = {variable.path for layer in model.layers[:depth] for variable in layer.weights}
+    learning = {variable.path for variable in model.trainable_variables}
+    assert learning and not learning & below
+    assert not any("moving_" in path for path in learning)
+    above = [each for each in model.layers[depth:] if each.weights]
+    assert all({each.path for each in layer.weights} & learning for layer in above)
+
+
+def test_normalisation_learns_scale_and_offset_and_keeps_its_statistics() -> None:
+    model = count_from_one(small_model())
+    model.get_layer("batch_normalization_2").moving_mean.assign(np.full(4, 0.1, np.float32))
+    freeze(model, frozen_depth(model, "chosen"))
+    before = values(model)
+    pixels = keras.random.normal((4, 8, 8, 3), seed=1)
+    with tf.GradientTape() as tape:
+        loss = keras.ops.mean(keras.ops.square(model(pixels, training=True) - 1.0))
+    variables = model.trainable_variables
+    keras.optimizers.SGD(0.1).apply(tape.gradient(loss, variables), variables)
+    after = values(model)
+    assert {name for name in before if np.any(before[name] != after[name])} == {
+        "batch_normalization_2/gamma",
+        "batch_normalization_2/beta",
+        "dense_1/kernel",
+        "dense_1/bias",
+    }
 
 
 def test_depth_that_the_seed_freezes() -> None:

@@ -1,4 +1,4 @@
-"""Who meets whom, and what the losses of a batch are."""
+"""Pairs that are drawn, and the losses of a batch."""
 
 from __future__ import annotations
 

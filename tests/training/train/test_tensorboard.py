@@ -1,4 +1,4 @@
-"""What a run shows in TensorBoard, read back from its events."""
+"""Events of a run for TensorBoard, read back from its events."""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
 """From a trained tower to a Triton model repository."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -25,17 +25,14 @@ from iq_client.cli.groups import groups
 from iq_client.cli.info import info
 from iq_client.cli.rank import rank
 from iq_client.cli.score import score
+from iq_client.cli.sections import OrderedGroup
 from iq_client.cli.serve import serve
 from iq_client.cli.tables import printable
 from iq_client.cli.xmp import undo
 from iq_client.errors import IQClientError
 
 
-class _Commands(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order they were added: what is needed most comes first."""
-        return list(self.commands)
-
+class _Commands(OrderedGroup):
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command; an exception of the client becomes a message and its exit code."""
         try:

@@ -14,8 +14,9 @@ import click
 from iq_client.cli import exit_codes
 from iq_client.cli.output import FileToWrite
 from iq_client.cli.tables import printable
+from iq_client.cli.xmp import XmpOptions, dry_run_option, xmp_options
 from iq_client.files import replacing
-from iq_client.gallery.marks import MAX_STARS, Mark, parse_marks, write_marks
+from iq_client.gallery.marks import MAX_STARS, Mark, as_rating, parse_marks, write_marks
 
 
 @click.command()
@@ -43,7 +44,8 @@ from iq_client.gallery.marks import MAX_STARS, Mark, parse_marks, write_marks
     metavar="DIR",
     help="Where relative paths begin.  [default: here]",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be copied, and write nothing.")
+@xmp_options
+@dry_run_option
 @click.pass_context
 def apply(
     ctx: click.Context,
@@ -52,39 +54,53 @@ def apply(
     csv: Path | None,
     min_stars: int | None,
     root: Path,
+    xmp: XmpOptions,
     dry_run: bool,
 ) -> None:
-    """Copy the photos that were picked in a gallery, or list all marks.
+    """Do to photos what was marked in a gallery: copy picks, write stars.
 
     FILE is the JSON or CSV that the gallery exports, or - for stdin, to paste it. Copies keep
     their names; a second photo of a name gets a number. Run again, the command goes on where it
     was: what is there already stays.
+
+    --xmp writes stars, -1 and a red label for rejects, and a green label for picks.
     """
-    if folder is None and csv is None:
-        raise click.UsageError("nothing to do: give --copy DIR or --csv FILE")
+    if folder is None and csv is None and not xmp.xmp:
+        raise click.UsageError("nothing to do: give --copy DIR, --xmp or --csv FILE")
+    xmp.check()
     found = _read(marks)
-    chosen = [mark for mark in found if _is_chosen(mark, min_stars)]
     if csv is not None and not dry_run:
         try:
             write_marks(csv, found)
         except OSError as error:
             raise click.FileError(str(csv), error.strerror) from error
-    if folder is None:
-        return
-    photos = [root / mark.path for mark in chosen]
-    missing = [photo for photo in photos if not photo.is_file()]
-    for photo in missing:
-        click.echo(f"NOT_FOUND: {printable(str(photo))}", err=True)
-    if missing and len(missing) == len(photos):
+    wanted = [
+        mark
+        for mark in found
+        if _is_marked(mark) and (xmp.xmp or (folder is not None and _is_chosen(mark, min_stars)))
+    ]
+    present = {mark for mark in wanted if (root / mark.path).is_file()}
+    missing = [mark for mark in wanted if mark not in present]
+    for mark in missing:
+        click.echo(f"NOT_FOUND: {printable(str(root / mark.path))}", err=True)
+    if missing and not present:
         click.echo("none is there: name with --root the folder that they were scored in", err=True)
-    photos = [photo for photo in photos if photo.is_file()]
-    copied, there = _copy(photos, folder, dry_run=dry_run)
-    told = "would be copied" if dry_run else "copied"
-    parts = [f"{copied} of {len(chosen)} chosen photos {told} to {folder}"]
-    parts += [f"{there} were there already"] if there else []
-    parts += [f"{len(missing)} not found"] if missing else []
-    click.echo(", ".join(parts))
-    ctx.exit(exit_codes.SOME_FAILED if missing else exit_codes.SCORED)
+    # Before the copies are made, which then have the stars that are embedded.
+    done = not xmp.xmp or xmp.write(
+        ((root / mark.path, as_rating(mark)) for mark in wanted if mark in present),
+        dry_run=dry_run,
+    )
+    if folder is not None:
+        chosen = [mark for mark in wanted if _is_chosen(mark, min_stars)]
+        photos = [root / mark.path for mark in chosen if mark in present]
+        copied, there = _copy(photos, folder, dry_run=dry_run)
+        told = "would be copied" if dry_run else "copied"
+        parts = [f"{copied} of {len(chosen)} chosen photos {told} to {folder}"]
+        parts += [f"{there} were there already"] if there else []
+        lost = len(chosen) - len(photos)
+        parts += [f"{lost} not found"] if lost else []
+        click.echo(", ".join(parts))
+    ctx.exit(exit_codes.SOME_FAILED if missing or not done else exit_codes.SCORED)
 
 
 def _read(name: str) -> list[Mark]:
@@ -96,6 +112,10 @@ def _read(name: str) -> list[Mark]:
         return parse_marks(data.decode("utf-8-sig", "surrogateescape"))
     except ValueError as error:
         raise click.UsageError(f"{name}: {error}") from error
+
+
+def _is_marked(mark: Mark) -> bool:
+    return bool(mark.flag or mark.stars)
 
 
 def _is_chosen(mark: Mark, min_stars: int | None) -> bool:

@@ -21,7 +21,7 @@ from iq_client.bulk.top import top as top_of
 from iq_client.bulk.tower import in_words, pin_tower
 from iq_client.cli import exit_codes
 from iq_client.cli.progress import Bar, progress
-from iq_client.cli.sections import SectionedCommand
+from iq_client.cli.sections import OrderedGroup, SectionedCommand
 from iq_client.cli.server import (
     SendOptions,
     ServerOptions,
@@ -39,7 +39,7 @@ _REPORT_SECONDS: Final = 5.0  # between two writes of --prometheus
 _DEFAULT_WORKERS: Final = 2  # the server has work while a shard begins or ends
 
 
-class _Bulk(click.Group):
+class _Bulk(OrderedGroup):
     """A group whose first command need not be named."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -48,14 +48,10 @@ class _Bulk(click.Group):
             args = [_RUN, *args]
         return super().parse_args(ctx, args)
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order they were added."""
-        return list(self.commands)
-
 
 @click.group(cls=_Bulk)
 def bulk() -> None:
-    """Score more photos than one run takes: in shards, by many workers, each photo once.
+    """Score more photos than one run takes: in shards, each photo once.
 
     \b
     iq-client bulk photos/ --output scores/     the same as `bulk run`
@@ -259,7 +255,7 @@ def _tell(tally: Tally) -> None:
 @_plan_options
 @_needs_pyarrow
 def plan(inputs: tuple[str, ...], output: str, shard_size: int) -> None:
-    """Cut the input in shards only, before many runs share the work with --index and --of."""
+    """Cut the input in shards only, for many runs with --index and --of."""
     made = manifest.plan(inputs, open_folder(output), shard_size)
     rows = "an unknown number of" if made.rows is None else made.rows
     click.echo(f"{len(made.shards)} shards of {rows} photos")

@@ -19,8 +19,8 @@ from iq_client.ranking import probability_better
 
 
 @click.command(cls=SectionedCommand)
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="B")
+@click.argument("a", metavar="A", type=click.Path())
+@click.argument("b", metavar="B", type=click.Path())
 @click.option("--format", "file_format", type=click.Choice(["table", "json"]), default="table")
 @server_options
 @send_options

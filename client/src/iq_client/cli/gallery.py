@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +15,14 @@ import click
 from iq_client.cli.output import FileToWrite
 from iq_client.cli.progress import progress
 from iq_client.errors import InputError
+from iq_client.images.kinds import SERVED
 from iq_client.images.source import Source
 from iq_client.results import Group, RankedImage
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from iq_client.gallery.copies import SmallCopies
 
 html_option = click.option(
     "--html",
@@ -33,13 +39,19 @@ class Gallery:
         """Takes the file, or None for no gallery."""
         self._path = path
         self._sources: dict[str, Source] = {}
+        self._copies: SmallCopies | None = None
+        self._lock = threading.Lock()  # sources are read by several threads
 
     def keep(self, sources: Iterable[Source]) -> Iterator[Source]:
         """The same sources, kept for their thumbnails as they pass."""
         for source in sources:
-            if self._path is not None:
-                self._sources[source.name] = source
-            yield source
+            if self._path is None:
+                yield source
+                continue
+            self._sources[source.name] = source
+            served = source.path is not None and source.path.suffix.lower() in SERVED
+            # Downloading or developing a photo again would cost more than a small copy does.
+            yield source if served else replace(source, load=partial(self._load, source))
 
     def write(self, images: Sequence[RankedImage] | Sequence[Group]) -> None:
         """Writes the page, with progress on a terminal.
@@ -69,8 +81,20 @@ class Gallery:
         """
         from PIL import Image
 
+        if self._copies is not None and (copy := self._copies.open(name)) is not None:
+            return copy
         try:
             # As it was sent: of a RAW file the preview, of a HEIC file what was decoded.
             return Image.open(io.BytesIO(self._sources[name].load()))
         except InputError as error:
             raise OSError(str(error)) from error
+
+    def _load(self, source: Source) -> bytes:
+        data = source.load()
+        with self._lock:
+            if self._copies is None:
+                from iq_client.gallery.copies import SmallCopies  # brings Pillow
+
+                self._copies = SmallCopies()
+        self._copies.add(source.name, data)
+        return data

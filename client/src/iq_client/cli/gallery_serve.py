@@ -21,9 +21,12 @@ from iq_client.cli.server import (
     send_options,
     server_options,
 )
+from iq_client.cli.xmp import XmpOptions, xmp_options
 from iq_client.client import Client
+from iq_client.gallery.marks import Mark, as_rating
 from iq_client.images.inputs import expand
 from iq_client.images.source import Source
+from iq_client.metadata.rate import UndoList
 from iq_client.ranking import rank
 from iq_client.results import Score
 
@@ -51,6 +54,7 @@ _State: TypeAlias = tuple[int, int]  # a file's size and time of change
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, help="To listen on.  [default: a free one]"
 )
+@xmp_options
 @server_options
 @send_options
 @click.pass_context
@@ -60,22 +64,36 @@ def gallery(
     watch: bool,
     picks: Path | None,
     port: int,
+    xmp: XmpOptions,
     server: ServerOptions,
     send: SendOptions,
 ) -> None:
-    """Show a folder in the browser and write picks, rejects and stars as they are made.
+    """Show a folder in the browser; marks are written as they are made.
 
     The page comes from this machine alone, at an address that nobody can guess; it shows the
-    photos themselves in full size. Ctrl-C ends it. `iq-client apply` takes the file of marks.
+    photos themselves in full size. Ctrl-C ends it. `iq-client apply` takes the file of marks;
+    --xmp writes each mark for photo programs at once, as `apply --xmp` does.
     """
     from iq_client.gallery.server import GalleryServer  # brings Pillow, which takes a while
+
+    xmp.check()
+    changes = UndoList(xmp.undo_list)
+
+    def write(mark: Mark, before: Mark | None) -> None:
+        changes.apply(xmp.plan(Path(mark.path), as_rating(mark, before)))
 
     picks = picks or folder / "picks.csv"
     outcome = scoring.Outcome()
     shown = Gallery(picks)  # keeps the sources for their pictures
     sources = shown.keep(expand(str(folder), send.inputs(outcome.leave_out)))
     try:
-        page = GalleryServer(picks, title=folder.resolve().name, open_image=shown.open, port=port)
+        page = GalleryServer(
+            picks,
+            title=folder.resolve().name,
+            open_image=shown.open,
+            on_change=write if xmp.xmp else None,
+            port=port,
+        )
     except ValueError as error:
         raise click.UsageError(f"{picks}: {error}; name another file with --picks") from error
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Where a command's results go: a table on stdout, or rows of a format to stdout or a file."""
+"""Results of a command: a table on stdout, or rows of a format to stdout or a file."""
 
 from __future__ import annotations
 
@@ -158,6 +158,10 @@ def _chosen(name: str | None, path: Path | None) -> OutputOptions:
         try:
             file_format = format_of(path)
         except ValueError as error:
+            if path.suffix.lower() in (".html", ".htm"):
+                raise click.UsageError(
+                    f"{path} would be a gallery: rank and groups write one with --html {path}"
+                ) from error
             raise click.UsageError(f"{error}, or --format") from error
     elif name is None or name == TABLE:
         if path is not None:

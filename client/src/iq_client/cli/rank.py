@@ -20,7 +20,8 @@ from iq_client.cli.server import (
     send_options,
     server_options,
 )
-from iq_client.cli.xmp import XmpOptions, xmp_options
+from iq_client.cli.stars import StarOptions, star_options
+from iq_client.cli.xmp import XmpOptions, dry_run_option, xmp_options
 from iq_client.images.inputs import expand
 from iq_client.ranking import rank as ranked
 from iq_client.results import RankKey
@@ -41,6 +42,8 @@ from iq_client.results import RankKey
 )
 @copy_options
 @xmp_options
+@star_options
+@dry_run_option
 @resume_options
 @server_options
 @send_options
@@ -55,6 +58,8 @@ def rank(
     by: RankKey,
     copy: CopyOptions,
     xmp: XmpOptions,
+    stars: StarOptions,
+    dry_run: bool,
     resume: ResumeOptions,
     server: ServerOptions,
     send: SendOptions,
@@ -66,6 +71,9 @@ def rank(
     """
     copy.check(cut=top is not None or min_score > 1)
     xmp.check()
+    stars.check(xmp=xmp.xmp)
+    if dry_run and not xmp.xmp:
+        raise click.UsageError("--dry-run belongs to --xmp")
     outcome = scoring.Outcome()
     gallery = Gallery(html)
     sources = gallery.keep(expand(paths, send.inputs(outcome.leave_out)))
@@ -91,6 +99,8 @@ def rank(
                 write(row.to_dict())
     gallery.write(rows)
     copy.copy([row.score.source for row in good])
-    # By their place among all photos, whatever is shown.
-    outcome.failed |= not xmp.write([row.score for row in scored])
+    if xmp.xmp:  # by their place among all photos, whatever is shown
+        outcome.failed |= not xmp.write(
+            stars.ratings([row.score for row in scored]), dry_run=dry_run
+        )
     ctx.exit(outcome.exit_code)

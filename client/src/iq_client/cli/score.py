@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import click
 
 from iq_client.cli import scoring, tables
@@ -17,6 +19,7 @@ from iq_client.cli.server import (
     server_options,
 )
 from iq_client.images.inputs import expand
+from iq_client.results import Score
 
 
 @click.command(cls=SectionedCommand)
@@ -51,8 +54,7 @@ def score(
         ) as scores,
     ):
         tower = output.tower(client)
-        # A photo that failed has no mean to be too low.
-        shown = (score for score in scores if not score.mean < min_score)
+        shown = _at_least(min_score, scores)
         if output.file_format is None:
             tables.print_scores(shown)
         else:
@@ -60,3 +62,15 @@ def score(
                 for score in shown:
                     write(score.to_dict())
     ctx.exit(outcome.exit_code)
+
+
+def _at_least(mean: float, scores: Iterable[Score]) -> Iterator[Score]:
+    """The scores that reach a mean, and those that failed; says on stderr where none does."""
+    scored = reached = 0
+    for score in scores:
+        scored += score.ok
+        if not score.mean < mean:  # a photo that failed has no mean to be too low
+            reached += score.ok
+            yield score
+    if scored and not reached:
+        click.echo(f"none of {scored} photos is left by --min-score", err=True)

@@ -1,4 +1,4 @@
-"""Help in sections: a command's own options first, then those that several commands share."""
+"""Help: a command's own options first, then those that several commands share; lines whole."""
 
 from __future__ import annotations
 
@@ -42,3 +42,20 @@ class SectionedCommand(click.Command):
             records = [option.get_help_record(ctx) for option in options]
             with formatter.section(heading):
                 formatter.write_dl([record for record in records if record is not None])
+
+
+class OrderedGroup(click.Group):
+    """Commands in the order they were added, each with the whole first line of its help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names; what is needed most comes first."""
+        return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the commands; a line that is too long for the terminal is wrapped, not cut."""
+        rows = [
+            (name, (command.help or "").partition("\n\n")[0].replace("\n", " "))
+            for name, command in self.commands.items()
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)

@@ -8,14 +8,18 @@ from typing import IO
 
 import click
 from rich import box
-from rich.console import Console, RenderableType
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from iq_client.results import VOTES, ImageError, RankedImage, Score
 
+_LEAST_NAME = 16  # cells of a table
+_END_OF_NAME = 12
 _LEVELS = "▁▂▃▄▅▆▇█"
-_PIPE_WIDTH = 10_000  # in a pipe no name is cut or wrapped
+_PIPE_WIDTH = 10_000  # in a pipe no name is cut
 
 
 def sparkline(distribution: Sequence[float]) -> str:
@@ -30,6 +34,31 @@ def printable(text: str) -> str:
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in text
     )
+
+
+class _Name:
+    """A path that loses letters of its middle where a table's column is narrower."""
+
+    def __init__(self, name: str) -> None:
+        self._text = printable(name)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """One line."""
+        yield Text(shortened(self._text, options.max_width), no_wrap=True)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """A few letters at least; the whole at most."""
+        whole = cell_len(self._text)
+        return Measurement(min(whole, _LEAST_NAME), whole)
+
+
+def shortened(text: str, width: int) -> str:
+    """`text` in `width` cells of a terminal; its end, which tells frames apart, is kept longest."""
+    if cell_len(text) <= width:
+        return text
+    end = min(_END_OF_NAME, width // 2)
+    last = set_cell_size(text[::-1], end)[::-1]
+    return f"{set_cell_size(text, max(width - end - 1, 0))}…{last}"
 
 
 def console(file: IO[str] | None = None) -> Console:
@@ -101,14 +130,14 @@ def _score_columns(table: Table, scores: Sequence[Score]) -> bool:
     return percentiles
 
 
-def _score_cells(score: Score, percentiles: bool) -> list[str | Text]:
+def _score_cells(score: Score, percentiles: bool) -> list[str | _Name]:
     beats = "" if score.percentile is None else f"{score.percentile:.0f} %"
     return [
         f"{score.mean:.2f}",
         f"{score.std:.2f}",
         *([beats] if percentiles else []),
         sparkline(score.distribution),
-        Text(printable(score.source)),
+        _Name(score.source),
     ]
 
 
@@ -124,7 +153,7 @@ def _print(table: Table, scores: Sequence[Score]) -> None:
         failed.add_column("photo", overflow="fold")
         for source, error in failures:
             failed.add_row(
-                Text(printable(error.code)), Text(printable(error.message)), Text(printable(source))
+                Text(printable(error.code)), Text(printable(error.message)), _Name(source)
             )
         parts += ["", failed] if parts else [failed]
     if parts:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 from iq_client.files import write_file
+from iq_client.metadata.xmp import PICK_LABEL, REJECT_LABEL, REJECTED, Rating
 
 Flag: TypeAlias = Literal["pick", "reject"]
 
@@ -32,6 +33,29 @@ class Mark:
     path: str
     flag: Flag | None
     stars: int
+
+
+_LABELS: Final = {"pick": PICK_LABEL, "reject": REJECT_LABEL, None: ""}
+
+
+def as_rating(mark: Mark, before: Mark | None = None) -> Rating:
+    """A mark as photo programs have it.
+
+    Args:
+        mark: A decision.
+        before: The one that it takes the place of; None where there was none.
+
+    Returns:
+        Stars, or -1 for a reject; a green label for a pick and a red one for a reject. What was
+        marked neither before nor now stays as other programs wrote it.
+    """
+    before = before or Mark(mark.path, None, 0)
+    rejects = "reject" in (mark.flag, before.flag)
+    stars = REJECTED if mark.flag == "reject" else mark.stars
+    return Rating(
+        stars=stars if mark.stars or before.stars or rejects else None,
+        label=_LABELS[mark.flag] if mark.flag or before.flag else None,
+    )
 
 
 def parse_marks(text: str) -> list[Mark]:

@@ -52,6 +52,7 @@ class GalleryServer:
         *,
         title: str,
         open_image: Callable[[str], Image.Image],
+        on_change: Callable[[Mark, Mark | None], None] | None = None,
         port: int = 0,
     ) -> None:
         """Begins to listen; the page has no photos yet.
@@ -61,6 +62,8 @@ class GalleryServer:
                 `.pairs` before its ending.
             title: The page's heading.
             open_image: Gives the image of a score's `source`, or raises `OSError`.
+            on_change: Called with a photo's mark, and the one that it had before, after the marks
+                were written; where it raises `OSError` or `ValueError`, the page says so.
             port: To listen on; 0 for a free one.
 
         Raises:
@@ -73,6 +76,7 @@ class GalleryServer:
         self._judged = read_pairs(self._pairs) if self._pairs.exists() else []
         self._title = title
         self._open_image = open_image
+        self._on_change = on_change or (lambda mark, before: None)
         self._sources: list[str] = []  # an address is a place in it
         self._pictures: dict[str, Picture] = {}
         self._page = b""
@@ -156,7 +160,7 @@ class GalleryServer:
 
         Raises:
             OSError: A file cannot be written.
-            ValueError: It is something else.
+            ValueError: It is something else, or what `on_change` raised.
         """
         sent = parse_marks(text)
         pairs = [_pair(pair) for pair in json.loads(text).get("pairs", [])]
@@ -167,12 +171,29 @@ class GalleryServer:
                 path: mark for path, mark in self._marks.items() if path not in shown
             }
             marks |= {mark.path: mark for mark in sent}
+            before = self._marks
             judged = [pair for pair in self._judged if not shown.issuperset(pair)] + pairs
             write_marks(self._picks, marks.values())
             self._marks = marks
             if judged or self._judged:
                 write_pairs(self._pairs, judged)
                 self._judged = judged
+            self._tell_changes(before, marks)
+
+    def _tell_changes(self, before: dict[str, Mark], after: dict[str, Mark]) -> None:
+        """Tells of each photo whose mark changed; what one of them raises is raised at the end."""
+        failed: OSError | ValueError | None = None
+        for path in before.keys() | after.keys():
+            unmarked = Mark(path, None, 0)
+            mark = after.get(path, unmarked)
+            if mark == before.get(path, unmarked):
+                continue
+            try:
+                self._on_change(mark, before.get(path))
+            except (OSError, ValueError) as error:
+                failed = error
+        if failed is not None:
+            raise failed
 
     def source(self, number: str) -> str:
         """The photo at an address.

@@ -16,7 +16,7 @@ from iq_client.images.picture import shown
 PAGE_BYTES = 40_000_000
 MOST_BYTES = 96_000
 LEAST_BYTES = 2_500
-_LONGEST_SIDE = 960
+LONGEST_SIDE = 960
 _SHORTEST_SIDE = 120
 # WebP at quality 70 spends about this on a pixel of an ordinary photo.
 _BYTES_PER_PIXEL = 0.16
@@ -49,7 +49,7 @@ def thumbnail(image: Image.Image, max_bytes: int) -> Thumbnail:
         OSError: The image cannot be decoded.
     """
     side = round(math.sqrt(max_bytes / _BYTES_PER_PIXEL * 1.5))  # of a picture in 3:2
-    side = min(_LONGEST_SIDE, max(_SHORTEST_SIDE, side))
+    side = min(LONGEST_SIDE, max(_SHORTEST_SIDE, side))
     small = shown(image, side)
     quality = 70
     while True:

@@ -203,7 +203,7 @@ def _walk(folder: str, leave_out: LeaveOut) -> Iterator[Source]:
 
 
 def stem(name: str) -> str:
-    """What the files of one shot have in common: a name without its ending, in lower case."""
+    """Common name of the files of one shot: without its ending, in lower case."""
     return os.path.splitext(name)[0].lower()  # noqa: PTH122  half the time of Path
 
 

@@ -134,8 +134,8 @@ def undo(path: Path) -> Iterator[tuple[Path, bool]]:
         path: What an `UndoList` wrote.
 
     Yields:
-        Each file, and whether it was changed back: one that another program has changed since, or
-        that is gone, is left as it is.
+        Each file, and whether it is as it was before: one that another program has changed since,
+        or that is gone, is left as it is.
 
     Raises:
         OSError: A file cannot be read or written.
@@ -150,13 +150,17 @@ def undo(path: Path) -> Iterator[tuple[Path, bool]]:
         ]  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is no list of changes to undo") from error
+    first = {file: before for file, _, _, before in entries}  # the oldest line comes last
     for file, embedded, written, before in entries:
-        data = file.read_bytes() if file.exists() else b""
+        data = file.read_bytes() if file.exists() else None
         current = _packet(data) if embedded and data else data
+        if current == first[file] and (data is not None or not embedded):
+            yield file, True  # taken back before, or never written
+            continue
         if hashlib.sha256(current or b"").hexdigest() != written:
             yield file, False
             continue
-        if embedded:
+        if embedded and data is not None:
             write_file(file, jpeg.remove(data, jpeg.XMP) if before is None
                    else jpeg.replace(data, jpeg.XMP, before))  # fmt: skip
         elif before is None:

@@ -7,6 +7,9 @@ from typing import Any, Final
 
 REJECTED: Final = -1
 MOST_STARS: Final = 5
+# Of the labels that Lightroom, Bridge and digiKam colour. Lightroom does not show a rating of -1.
+PICK_LABEL: Final = "Green"
+REJECT_LABEL: Final = "Red"
 
 _RDF: Final = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _META: Final = "adobe:ns:meta/"
@@ -25,27 +28,29 @@ _EMPTY: Final = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """What is written of a photo.
+    """What is written of a photo; what is None stays as it is.
 
     Attributes:
-        stars: 1…5, or -1 for a reject: `xmp:Rating`.
+        stars: 0…5, 0 for none, or -1 for a reject: `xmp:Rating`.
+        label: A colour by its English name, as `xmp:Label`; empty for none.
         mean: Its mean opinion score, 1…10, as `nima:Mean`.
-        tower: The network that the mean is of, as `nima:Tower`; None writes none.
+        tower: The network that the mean is of, as `nima:Tower`.
     """
 
-    stars: int
-    mean: float
+    stars: int | None = None
+    label: str | None = None
+    mean: float | None = None
     tower: str | None = None
 
     def properties(self) -> dict[str, str]:
         """Names, with their namespaces, and values."""
         values = {
-            f"{{{_XMP}}}Rating": str(self.stars),
-            f"{{{_OWN}}}Mean": f"{self.mean:.4f}",
+            f"{{{_XMP}}}Rating": self.stars,
+            f"{{{_XMP}}}Label": self.label,
+            f"{{{_OWN}}}Mean": None if self.mean is None else f"{self.mean:.4f}",
+            f"{{{_OWN}}}Tower": self.tower,
         }
-        if self.tower is not None:
-            values[f"{{{_OWN}}}Tower"] = self.tower
-        return values
+        return {name: str(value) for name, value in values.items() if value is not None}
 
 
 def merge(packet: bytes | None, rating: Rating) -> bytes:

@@ -125,7 +125,7 @@ def test_a_killed_node_costs_nothing(
 
 
 def _is_task_of(cluster: Any, pid: int) -> bool:
-    """Whether a process is a busy worker below one of the cluster's raylets."""
+    """True where a process is a busy worker below one of the cluster's raylets."""
     raylets = {
         process.process.pid
         for node in cluster.list_all_nodes()

@@ -1,8 +1,5 @@
 // A photo's card: picture, score, name, marks.
 
-const along = (score) =>
-  `${100 * (score - LOWEST_VOTE) / (HIGHEST_VOTE - LOWEST_VOTE)}%`;
-
 function bars(photo) {
   const element = make("div", "bars");
   const most = Math.max(...photo.p);
@@ -20,16 +17,12 @@ function votes() {
   return element;
 }
 
+/** The mean as a dot between the lowest and the highest of the page. */
 function scale(photo) {
   const element = make("div", "scale");
-  const band = make("i");
-  const low = Math.max(LOWEST_VOTE, photo.mean - photo.std);
-  const high = Math.min(HIGHEST_VOTE, photo.mean + photo.std);
-  band.style.left = along(low);
-  band.style.right = `calc(100% - ${along(high)})`;
   const dot = make("b");
-  dot.style.left = along(photo.mean);
-  element.append(band, dot);
+  dot.style.left = `${100 * (photo.mean - LOW) / (HIGH - LOW)}%`;
+  element.append(dot);
   return element;
 }
 
@@ -41,6 +34,14 @@ function betterThan(photo) {
 function facts(photo) {
   return [photo.folder, photo.taken?.replace("T", " "), photo.camera].filter(Boolean);
 }
+
+/** The same for a card: a folder by its last part, where there are several. */
+function factsOnCard(photo) {
+  const folder = severalFolders && photo.folder.split(/[\\/]/).pop();
+  return [folder, ...facts({ ...photo, folder: "" })].filter(Boolean).join(" · ");
+}
+const severalFolders = new Set(scored.map((photo) => photo.folder)).size > 1;
+const anyFacts = scored.some(factsOnCard);
 
 /** Buttons for one photo's marks, the same on a card and in the viewer. */
 function markButtons(photo) {
@@ -93,6 +94,7 @@ function makeCard(photo) {
   name.title = [photo.name, ...facts(photo).slice(photo.folder ? 1 : 0)].join("\n");
   const caption = make("div", "caption");
   caption.append(numbers, scale(photo), name);
+  if (anyFacts) caption.append(make("div", "facts", factsOnCard(photo)));
   card.append(picture, caption);
   dress(card, photo);
   return card;
@@ -157,9 +159,10 @@ function toggleGroup(photo) {
 }
 
 function foldButton(photo) {
-  const element = button("fold", photo.unfolded ? "fold" : `${photo.folds} photos`,
+  const element = button("fold", photo.unfolded ? "fold" : photo.folds,
     photo.unfolded ? "Fold this group (g)" : `Unfold this group of ${photo.folds} photos (g)`,
     () => toggleGroup(photo));
+  if (!photo.unfolded) element.append(make("span", "", " photos"));
   element.setAttribute("aria-expanded", photo.unfolded);
   return element;
 }

@@ -14,7 +14,7 @@ const csv = (lines) => lines.map((line) => `${line.map(quoted).join(",")}\r\n`).
 const exportFormats = {
   json: {
     file: "picks.json",
-    hint: "iq-client apply picks.json --copy DIR",
+    hint: "iq-client apply picks.json --copy DIR, or --xmp for photo programs",
     text: (chosen) => `${JSON.stringify(marksDocument(chosen), null, 1)}\n`,
   },
   list: {
@@ -24,7 +24,7 @@ const exportFormats = {
   },
   csv: {
     file: "picks.csv",
-    hint: "iq-client apply picks.csv --copy DIR",
+    hint: "iq-client apply picks.csv --copy DIR, or --xmp for photo programs",
     text: (chosen) => csv([
       ["path", "flag", "stars", "rank", "mean"],
       ...chosen.map(({ name, flag, stars, rank, mean }) => [name, flag ?? "", stars, rank, mean]),

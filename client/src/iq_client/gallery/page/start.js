@@ -164,6 +164,7 @@ for (const [id, value] of [["low", LOW], ["high", HIGH]]) {
   byId(id).value = value;
 }
 FACETS.forEach(fillFacet);
+grid.toggleAttribute("data-facts", anyFacts);
 byId("unfold").hidden = groups.size === 0;
 byId("size").value = parseFloat(getComputedStyle(grid).getPropertyValue("--row"));
 drawSpread();

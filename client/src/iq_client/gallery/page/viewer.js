@@ -127,7 +127,7 @@ function judgeButtons(index) {
   });
   element.append(better);
   if (burst) {
-    element.append(button("", "Keep, next group", "Keep this one, next group (k)", () => {
+    element.append(button("", "Keep, next group", "Keep, next group (k)", () => {
       activate(index);
       keepActive();
     }));
