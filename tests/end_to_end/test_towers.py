@@ -68,8 +68,8 @@ def build(example_photos: list[Path], tmp_path: Path) -> Build:
     return run
 
 
-# `mobilenet` goes this way and on to the server in test_chain, and `tf_mobilenet` differs from it in
-# its padding only.
+# `mobilenet` goes this way and on to the server in test_chain; `tf_mobilenet` is that with another
+# padding.
 @pytest.mark.parametrize("name", sorted(set(TOWERS) - {"mobilenet", "tf_mobilenet"}))
 def test_every_tower_becomes_a_repository(name: str, build: Build) -> None:
     repository, expected, pixels = build(name)
