@@ -8,6 +8,8 @@ BIN := .venv/bin
 # The system's CPython is used; none is downloaded.
 export UV_PYTHON_DOWNLOADS := never
 export TF_CPP_MIN_LOG_LEVEL ?= 2
+# Two workers, each with servers of its own; a file's tests stay together, in the order of testpaths.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo install quick test lint format docs repository wheels bench soak clean
 
@@ -26,10 +28,10 @@ install: $(UV) ## make the environment of all four rooms and their tests
 	$(UV) sync --quiet --locked --all-packages --all-extras
 
 quick: install ## run the tests that need no TensorFlow, and servers only to share: while you work
-	$(BIN)/pytest -m "not slow" tests/client tests/docs tests/serving tests/tools
+	$(PYTEST) -m "not slow" tests/client tests/docs tests/serving tests/tools
 
 test: install ## run the whole test suite
-	$(BIN)/pytest
+	$(PYTEST)
 
 lint: install ## check style, types, spelling and the lock
 	$(BIN)/ruff check

@@ -15,8 +15,8 @@ from iq_client import LocalServer
 # compute with the same library as this one, to the last bit.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-# No test is timed: a busy machine is not a bug.
-settings.register_profile("untimed", deadline=None)
+# No test is timed: a busy machine is not a bug. Half the usual count of examples, in every run.
+settings.register_profile("untimed", deadline=None, max_examples=50)
 settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parent.parent

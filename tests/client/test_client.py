@@ -32,7 +32,7 @@ from iq_client.images.kinds import needs_decoder
 from iq_client.ranking import probability_better
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     images=st.lists(st.binary(max_size=40), max_size=40),
     batch_size=st.integers(1, 70),

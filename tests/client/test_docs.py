@@ -20,6 +20,7 @@ def test_the_page_has_examples() -> None:
     assert len(EXAMPLES) >= 8
 
 
+@pytest.mark.slow  # starts a server of its own
 def test_the_examples_run_in_their_order(
     stub_server: LocalServer,
     stub_repository: Path,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import io
 import shutil
 import socket
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt

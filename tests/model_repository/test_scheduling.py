@@ -47,7 +47,7 @@ TritonPythonModel.execute = _noted
 """
 
 
-# Put behind a model's own code: notes how many requests it executes, and waits while a file is there.
+# Put behind a model's own code: notes how many requests it executes, waits while a file is there.
 GATING = """
 
 import os

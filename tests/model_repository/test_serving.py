@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import io
 import json
 import re
@@ -12,6 +10,7 @@ import socket
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +19,8 @@ import tritonclient.grpc as triton
 from PIL import Image
 
 from iq_client import LocalServer
-from iq_tools.graph.runner import OnnxTower
 from iq_serving.preprocessing import load_pixels
+from iq_tools.graph.runner import OnnxTower
 
 OUTPUTS = ("DISTRIBUTION", "MEAN", "STD", "ERROR")
 

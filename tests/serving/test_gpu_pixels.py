@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
@@ -92,7 +92,6 @@ def _on_host(data: bytes, interpolation: str = "bilinear") -> tuple[npt.NDArray[
 sides = st.integers(1, 90)
 
 
-@settings(max_examples=150)
 @given(sides, sides, sides, sides, st.sampled_from([1, 2, 4, 8]), st.integers(0, 99))
 def test_bilinear_is_pillows_within_a_level(
     height: int, width: int, new_height: int, new_width: int, reduction: int, seed: int
@@ -106,7 +105,6 @@ def test_bilinear_is_pillows_within_a_level(
     assert np.abs(found.astype(int) - np.asarray(expected)).max() <= (1 if reduction == 1 else 2)
 
 
-@settings(max_examples=150)
 @given(sides, sides, sides, sides)
 def test_nearest_is_pillows(height: int, width: int, new_height: int, new_width: int) -> None:
     pixels = np.arange(height * width * 3, dtype=np.uint32).astype(np.uint8)

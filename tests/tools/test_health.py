@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -51,9 +50,8 @@ def test_a_dead_process_of_a_model_is_seen_although_triton_says_it_is_ready(
     url = f"http://{own_server.http_url}"
     assert [_check(url, model_repository) for _ in range(2)] == [0, 0]
     os.kill(process_of(model, own_server.pid), signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while _check(url, model_repository) == 0:  # until Triton itself has noticed
-        assert time.monotonic() < deadline
+    while _check(url, model_repository) == 0:
+        pass  # until Triton itself has noticed
     assert "nima: " in capsys.readouterr().err
     with urllib.request.urlopen(f"{url}/v2/health/ready") as response:
         assert response.status == 200
@@ -61,7 +59,6 @@ def test_a_dead_process_of_a_model_is_seen_although_triton_says_it_is_ready(
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as first:
         while first.poll() is None:
             assert _check(url, model_repository, "--end", str(first.pid)) == 1
-            assert time.monotonic() < deadline
         assert first.returncode == -signal.SIGTERM
 
 

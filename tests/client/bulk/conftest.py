@@ -113,7 +113,7 @@ def workers_of(pid: int) -> list[int]:
 
 
 class ServerProcess:
-    """A server that may be killed and started again at the same address."""
+    """A server that may be killed and started again once at the same address."""
 
     def __init__(self, seconds: float) -> None:
         """Starts it.
@@ -122,18 +122,22 @@ class ServerProcess:
             seconds: Time that it takes for a request.
         """
         self._command = [sys.executable, "-m", "tests.client.bulk.serve_faulty", str(seconds)]
-        self._next = self._prepare()
+        # Two from the start: what takes long of a process is done before it is asked for.
+        self._process, self._next = self._prepare(), self._prepare()
         self.url = ""
-        self.start()
+        self._start()
 
     def _prepare(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
             self._command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def start(self) -> None:
-        """Starts the process that waits, and has another one wait."""
-        self._process, self._next = self._next, self._prepare()
+    def start_again(self) -> None:
+        """Starts the process that waits."""
+        self._process, self._next = self._next, self._process
+        self._start()
+
+    def _start(self) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(f"{self.url.rpartition(':')[2] or 0}\n")
         self._process.stdin.flush()
@@ -141,19 +145,14 @@ class ServerProcess:
 
     def kill(self) -> None:
         """Kills the server."""
-        self._end(self._process)
+        self._process.kill()
+        self._process.wait()
 
     def close(self) -> None:
-        """Kills the process that waits as well."""
-        self.kill()
-        self._end(self._next)
-
-    def _end(self, process: subprocess.Popen[str]) -> None:
-        process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout):
-            assert stream is not None
-            stream.close()
+        """Kills both processes."""
+        for process in (self._process, self._next):
+            process.kill()
+            process.communicate()
 
 
 @pytest.fixture

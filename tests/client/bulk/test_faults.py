@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.client.bulk.conftest import ROOT, MakePhotos, ServerProcess, assert_whole, workers_of
+from tests.client.bulk.conftest import ROOT, MakePhotos, assert_whole, workers_of
 from tests.client.cli.conftest import COMMAND, environment
+from tests.client.faulty import Fault, FaultyServer, no_fault, until_cancelled
 
 from iq_client.bulk import manifest
-from iq_client.bulk.manifest import Manifest
+from iq_client.bulk.manifest import Manifest, plan
 from iq_client.bulk.store import Folder
 
+pytestmark = pytest.mark.slow  # a command and its workers take seconds to start
+
 SHARDS = 12
+REQUESTS = 2  # of a shard
+WORKERS = 2
 
 
 @pytest.fixture
@@ -28,16 +32,12 @@ def paths(make_photos: MakePhotos) -> list[Path]:
     return make_photos(10 * SHARDS)
 
 
-@pytest.fixture
-def server(start_server: Callable[[float], ServerProcess]) -> ServerProcess:
-    """One that takes long enough for faults to happen in the middle of a run."""
-    return start_server(0.2)
-
-
-def command(paths: list[Path], output: Folder, server: ServerProcess, *more: str) -> list[str]:
+def command(
+    paths: list[Path], output: Folder, server: FaultyServer, *more: str, workers: int = 1
+) -> list[str]:
     return [
         *COMMAND, "bulk", str(paths[0].parent), "--output", output.url, "--shard-size", "10",
-        "--url", server.url, "--batch-size", "5", *more,
+        "--url", server.url, "--batch-size", "5", "--workers", str(workers), *more,
     ]  # fmt: skip
 
 
@@ -48,9 +48,19 @@ def start(arguments: list[str], **more: Any) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate()
     assert "Traceback" not in errors, errors
     return process.returncode, errors
+
+
+def one_shard_then_none() -> Fault:
+    """One worker's first shard is answered, whichever it is, and nothing after it."""
+
+    def fault(number: int, request: Any, context: Any) -> None:
+        if number > WORKERS * (REQUESTS - 1):
+            until_cancelled(context)
+
+    return fault
 
 
 def files(output: Folder) -> set[str]:
@@ -69,8 +79,9 @@ def planned(output: Folder) -> Manifest:
     return made
 
 
-def test_a_killed_driver(paths: list[Path], output: Folder, server: ServerProcess) -> None:
-    process = start(command(paths, output, server))
+def test_a_killed_driver(paths: list[Path], output: Folder, scoring: FaultyServer) -> None:
+    scoring.fault = one_shard_then_none()
+    process = start(command(paths, output, scoring, workers=WORKERS))
     wait_for_files(output, process)
     workers = workers_of(process.pid)
     assert workers
@@ -81,7 +92,8 @@ def test_a_killed_driver(paths: list[Path], output: Folder, server: ServerProces
         time.sleep(0.05)
     done = {name: output.read(name) for name in files(output)}
     assert 0 < len(done) < SHARDS
-    status, errors = finish(start(command(paths, output, server)))
+    scoring.fault = no_fault
+    status, errors = finish(start(command(paths, output, scoring)))
     assert status == 0
     assert f"{SHARDS} of {SHARDS} shards done: {len(paths)} photos; " in errors
     assert f"; {len(paths) - 10 * len(done)} sent" in errors
@@ -89,38 +101,43 @@ def test_a_killed_driver(paths: list[Path], output: Folder, server: ServerProces
     assert {name: output.read(name) for name in done} == done
 
 
-def test_two_drivers_at_once(paths: list[Path], output: Folder, server: ServerProcess) -> None:
-    processes = [start(command(paths, output, server)) for _ in range(2)]
+def test_two_drivers_at_once(paths: list[Path], output: Folder, scoring: FaultyServer) -> None:
+    asking: set[str] = set()
+    both = threading.Event()
+
+    def fault(number: int, request: Any, context: Any) -> None:
+        """No answer before both ask, unless one is too late for that."""
+        asking.add(context.peer())
+        if len(asking) < 2:
+            both.wait(20)
+        both.set()
+
+    scoring.fault = fault
+    processes = [start(command(paths, output, scoring)) for _ in range(2)]
     ends = [finish(process) for process in processes]
     assert [status for status, _ in ends] == [0, 0], ends
     assert_whole(output, planned(output), paths)
 
 
-def test_a_full_disk(paths: list[Path], output: Folder, server: ServerProcess) -> None:
-    subprocess.run(
-        [*COMMAND, "bulk", "plan", str(paths[0].parent), "--output", output.url,
-         "--shard-size", "10"],
-        env=environment(), cwd=ROOT, check=True,
-    )  # fmt: skip
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))  # a shard's file has more
-
-    status, errors = finish(start(command(paths, output, server), preexec_fn=limit))
+def test_a_full_disk(paths: list[Path], output: Folder, scoring: FaultyServer) -> None:
+    made = plan([str(paths[0].parent)], output, 10)
+    # In blocks of 512 bytes; a shard's file has more.
+    limited = ["sh", "-c", 'ulimit -f 4; exec "$@"', "sh", *command(paths, output, scoring)]
+    status, errors = finish(start(limited))
     assert status == 3
     assert "cannot write" in errors and "File too large" in errors
     assert files(output) == set()
     assert [name for name in output.names() if name.startswith(".")] == []
-    status, errors = finish(start(command(paths, output, server)))
+    status, errors = finish(start(command(paths, output, scoring)))
     assert status == 0, errors
-    assert_whole(output, planned(output), paths)
+    assert_whole(output, made, paths)
 
 
-def test_ctrl_c(paths: list[Path], output: Folder, server: ServerProcess) -> None:
-    def heed() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # which what runs in the background ignores
-
-    process = start(command(paths, output, server), start_new_session=True, preexec_fn=heed)
+def test_ctrl_c(paths: list[Path], output: Folder, scoring: FaultyServer) -> None:
+    scoring.fault = one_shard_then_none()
+    # What runs in the background ignores the signal.
+    heeding = ["env", "--default-signal=INT", *command(paths, output, scoring, workers=WORKERS)]
+    process = start(heeding, start_new_session=True)
     wait_for_files(output, process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it as well
     status, errors = finish(process)
@@ -131,15 +148,17 @@ def test_ctrl_c(paths: list[Path], output: Folder, server: ServerProcess) -> Non
     assert summary["shards"] == SHARDS
     # A shard whose worker had no time left to tell of it is not in the summary.
     assert 0 <= summary["done"] <= len(done) < SHARDS
-    assert finish(start(command(paths, output, server)))[0] == 0
+    scoring.fault = no_fault
+    assert finish(start(command(paths, output, scoring)))[0] == 0
     assert_whole(output, planned(output), paths)
 
 
-def test_runs_that_share_the_work(paths: list[Path], output: Folder, server: ServerProcess) -> None:
+def test_runs_that_share_the_work(paths: list[Path], output: Folder, scoring: FaultyServer) -> None:
+    runs = 2
     processes = []
-    for index in range(3):
+    for index in range(runs):
         process = subprocess.Popen(
-            command(paths, output, server, "--of", "3"),
+            command(paths, output, scoring, "--of", str(runs)),
             env=environment(JOB_COMPLETION_INDEX=str(index)),
             cwd=ROOT, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
@@ -147,6 +166,6 @@ def test_runs_that_share_the_work(paths: list[Path], output: Folder, server: Ser
     for index, process in enumerate(processes):
         status, errors = finish(process)
         assert status == 0, errors
-        summary = json.loads(output.read(f"_summary-{index}-of-3.json") or b"")
-        assert summary["shards"] == summary["done"] == SHARDS / 3
+        summary = json.loads(output.read(f"_summary-{index}-of-{runs}.json") or b"")
+        assert summary["shards"] == summary["done"] == SHARDS / runs
     assert_whole(output, planned(output), paths)

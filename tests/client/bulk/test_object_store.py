@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
-from tests.client.bulk.conftest import ROOT, ServerProcess, rows
+from tests.client.bulk.conftest import ROOT, rows
 from tests.client.cli.conftest import COMMAND, environment
-from tests.client.faulty import faulty_mean
+from tests.client.faulty import FaultyServer, faulty_mean
 
 from iq_client.bulk import manifest
 from iq_client.bulk.store import Folder, open_folder
@@ -81,10 +81,10 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         yield store
 
 
-def run(server: ServerProcess, *more: str) -> tuple[int, str]:
+def run(server: FaultyServer, *more: str) -> tuple[int, str]:
     done = subprocess.run(
         [*COMMAND, "bulk", "s3://photos", "--output", "s3://scores/run", "--shard-size", "10",
-         "--url", server.url, *more],
+         "--url", server.url, "--workers", "1", *more],
         env=environment(), cwd=ROOT, check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
@@ -138,7 +138,7 @@ def test_of_many_that_create_at_once_one_succeeds(store: Store) -> None:
 
 @pytest.mark.slow
 def test_errors_and_time_outs_of_the_store_cost_nothing(
-    store: Store, start_server: Callable[[float], ServerProcess]
+    store: Store, scoring: FaultyServer
 ) -> None:
     numbers = itertools.count(1)
     met: set[str] = set()
@@ -157,7 +157,7 @@ def test_errors_and_time_outs_of_the_store_cost_nothing(
         return None
 
     store.fault = fault
-    status, errors = run(start_server(0.0))
+    status, errors = run(scoring)
     store.fault = lambda method, path: None
     assert status == 0, errors
     assert met == {"slow down", "broken off", "late"}
@@ -166,34 +166,30 @@ def test_errors_and_time_outs_of_the_store_cost_nothing(
 
 @pytest.mark.slow
 def test_a_photo_that_the_store_withholds_is_a_row_that_can_be_scored_later(
-    store: Store, start_server: Callable[[float], ServerProcess]
+    store: Store, scoring: FaultyServer
 ) -> None:
     output = open_folder("s3://scores/run")
-    server = start_server(0.0)
     store.fault = lambda method, path: 403 if path.endswith("/00013.jpg") else None
-    status, errors = run(server)
+    status, errors = run(scoring)
     assert status == 0, errors
     assert_whole(output, without=frozenset([13]))
     assert scores(output)[13]["error_code"] == "NOT_READABLE"
     store.fault = lambda method, path: None
-    assert run(server)[0] == 0
-    assert run(server, "--retry-errors")[0] == 0
+    assert run(scoring)[0] == 0
+    assert run(scoring, "--retry-errors")[0] == 0
     assert_whole(output)
 
 
 @pytest.mark.slow
-def test_an_output_that_cannot_be_written_ends_the_run(
-    store: Store, start_server: Callable[[float], ServerProcess]
-) -> None:
-    server = start_server(0.0)
+def test_an_output_that_cannot_be_written_ends_the_run(store: Store, scoring: FaultyServer) -> None:
 
     def fault(method: str, path: str) -> int | None:
         return 403 if method == "PUT" and path.endswith("00002.parquet") else None
 
     store.fault = fault
-    status, errors = run(server, "--workers", "1")
+    status, errors = run(scoring)
     assert status == 3
     assert "cannot write scores/run/00002.parquet" in errors
     store.fault = lambda method, path: None
-    assert run(server)[0] == 0
+    assert run(scoring)[0] == 0
     assert_whole(open_folder("s3://scores/run"))

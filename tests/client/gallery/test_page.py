@@ -110,7 +110,7 @@ def test_nothing_outside_the_page_is_referred_to(tmp_path: Path) -> None:
     assert "default-src 'none'" in page
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.one_of(st.text(st.characters(), max_size=30), st.sampled_from(HOSTILE))))
 def test_names_never_become_markup(
     tmp_path_factory: pytest.TempPathFactory, names: list[str]

@@ -60,9 +60,12 @@ def test_ends_with_the_block_and_keeps_its_address(stub_repository: Path) -> Non
     assert not folder.exists()
     with pytest.raises(LocalServerError):
         _ = server.pid
-    with server, Client(url) as client:
+    with pytest.raises(ZeroDivisionError), server, Client(url) as client:
         assert server.url == url
         assert client.score_images(b"abc")[0].ok
+        processes = {server.pid} | children_of(server.pid)
+        raise ZeroDivisionError
+    wait_until_gone(processes)
 
 
 def test_listens_on_this_machine_only(stub_server: LocalServer) -> None:
@@ -75,16 +78,6 @@ def test_listens_on_this_machine_only(stub_server: LocalServer) -> None:
     ]
     # 127.0.0.1, as the kernel writes it for IPv4 and for IPv6 sockets.
     assert [address.rpartition(":")[0][-8:] for address in listening] == ["0100007F"]
-
-
-def test_an_exception_in_the_block_ends_it(stub_repository: Path) -> None:
-    with (
-        pytest.raises(ZeroDivisionError),
-        LocalServer(stub_repository, startup_timeout=STARTUP) as server,
-    ):
-        pid = server.pid
-        raise ZeroDivisionError
-    wait_until_gone({pid})
 
 
 SCRIPT = """
@@ -120,7 +113,7 @@ def shared_memory() -> set[str]:
     return {path.name for path in Path("/dev/shm").glob("iq_client_*")}
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_ends_when_its_parent_is_killed(stub_repository: Path, number: signal.Signals) -> None:
     before = shared_memory()
     script, processes, _ = start_script(stub_repository, "time.sleep(600)")
@@ -130,7 +123,7 @@ def test_ends_when_its_parent_is_killed(stub_repository: Path, number: signal.Si
     assert shared_memory() <= before
 
 
-def test_outlives_the_thread_that_started_it(stub_repository: Path) -> None:
+def test_outlives_the_thread_that_started_it_and_stops_gently(stub_repository: Path) -> None:
     server = LocalServer(stub_repository, startup_timeout=STARTUP)
     thread = threading.Thread(target=server.start)
     thread.start()
@@ -141,6 +134,9 @@ def test_outlives_the_thread_that_started_it(stub_repository: Path) -> None:
             time.sleep(0.02)
         with Client(server.url) as client:
             assert client.score_images(b"abc")[0].ok
+        pid = server.pid
+        server.stop(drain=True)
+        assert not alive(pid)
     finally:
         server.stop()
 
@@ -208,13 +204,6 @@ def test_kills_in_the_middle_of_a_call_lose_nothing(
     assert len(set(means)) > 1
     # A kill that meets a server on its way up may be one with the kill before.
     assert 1 <= log.read_text().count("is started again") <= len(KILLS)
-
-
-def test_stops_gently(stub_repository: Path) -> None:
-    with LocalServer(stub_repository, startup_timeout=STARTUP) as server:
-        pid = server.pid
-        server.stop(drain=True)
-        assert not alive(pid)
 
 
 def test_a_model_that_does_not_load_is_explained(stub_repository: Path, tmp_path: Path) -> None:

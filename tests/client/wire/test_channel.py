@@ -208,6 +208,7 @@ def test_tls(tls_server: LocalServer, certificates: Certificates) -> None:
         assert client.score_images(b"x")[0].ok
 
 
+@pytest.mark.slow  # starts a server of its own
 @pytest.mark.parametrize(
     ("flaw", "advice"),
     [

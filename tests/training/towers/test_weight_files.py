@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from click.testing import CliRunner
 from siamese_nima.cli import main
 from siamese_nima.errors import ConfigError, WeightsError
 from siamese_nima.evaluate.scorers import open_scorer
-from siamese_nima.towers.registry import build_tower, get_tower
+from siamese_nima.towers.registry import TOWERS, Tower, build_tower, get_tower
 from siamese_nima.towers.weight_files import WeightFile, find_weights, write_record
 from siamese_nima.towers.weights import load_tower, save_weights
 
@@ -27,6 +28,14 @@ NAME = "somebody/some-tower"
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return tmp_path / "siamese-nima" / "weights"
+
+
+@pytest.fixture
+def quick_mobilenet(tiny: Tower, monkeypatch: pytest.MonkeyPatch) -> Tower:
+    """A tower of that name in the registry that is built and exported in no time."""
+    tower = dataclasses.replace(tiny, name="mobilenet")
+    monkeypatch.setitem(TOWERS, "mobilenet", tower)
+    return tower
 
 
 def put(cache: Path, file: str, record: Mapping[str, object] | str | None = None) -> Path:
@@ -68,10 +77,10 @@ def test_what_was_not_fetched_is_asked_for(cache: Path) -> None:
     assert "iq-tools weights fetch" in result.output
 
 
-def test_a_record_says_what_was_trained(tmp_path: Path) -> None:
+def test_a_record_says_what_was_trained(tmp_path: Path, quick_mobilenet: Tower) -> None:
     written = WeightFile(tmp_path / "x.h5", "mobilenet", "nearest", (96, 128))
     write_record(written)
-    save_weights(build_tower(get_tower("mobilenet")), written.path)
+    save_weights(build_tower(quick_mobilenet), written.path)
     assert find_weights(written.path) == written
     loaded = load_tower(written.path)
     assert (loaded.tower.image_size, loaded.interpolation) == ((96, 128), "nearest")
@@ -110,9 +119,11 @@ def test_whose_weights_they_are_has_to_be_known(cache: Path) -> None:
         load_tower(NAME)
 
 
-def test_a_name_exports_without_further_words(cache: Path, tmp_path: Path) -> None:
+def test_a_name_exports_without_further_words(
+    cache: Path, tmp_path: Path, quick_mobilenet: Tower
+) -> None:
     keras.utils.set_random_seed(1)
-    save_weights(build_tower(get_tower("mobilenet")), cache / f"{NAME}.h5")
+    save_weights(build_tower(quick_mobilenet), cache / f"{NAME}.h5")
     record = {"tower": "mobilenet", "interpolation": "nearest"}
     (cache / f"{NAME}.h5.json").write_text(json.dumps(record))
     said = ["--tower-version", "1.2", "--licence", "CC0-1.0"]

@@ -87,48 +87,30 @@ def gap(a: Path, b: Path) -> float:
     )
 
 
-@pytest.fixture
-def one(make: Make, labelled: Path) -> TrainConfig:
-    """A run on one device; 24 photos make a last batch that is not full."""
-    config = make("one", loss=LossWeights(logistic=1.0, contrastive=0.5), batch_size=16)
-    finish(start(config, labelled / "one.h5", {}))
-    return config
-
-
-@pytest.mark.parametrize("strategy", ["mirrored", "multi_worker"])
-def test_two_copies_learn_what_one_does(
-    make: Make, one: TrainConfig, labelled: Path, strategy: str
-) -> None:
-    config = make("two", sets=one.sets, strategy=strategy)
-    if strategy == "mirrored":
-        finish(start(config, labelled / "two.h5", {}))
-    else:
-        workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
-        processes = [
-            start(
-                config,
-                labelled / f"{name}.h5",
-                {
-                    "TF_CONFIG": json.dumps(
-                        {
-                            "cluster": {"worker": workers},
-                            "task": {"type": "worker", "index": index},
-                        }
-                    )
-                },
-            )
-            for index, name in enumerate(["two", "second"])
-        ]
-        for process in processes:
-            finish(process)
-        assert gap(labelled / "two.h5", labelled / "second.h5") == 0.0
-    # The order in which numbers are added up differs.
-    assert gap(labelled / "two.h5", labelled / "one.h5") < 1e-4
-    assert gap(labelled / "two.h5", config.output / "last.weights.h5") == 0.0
-    logs = [json.loads((run.output / "log.json").read_text()) for run in (one, config)]
-    for alone, together in zip(*logs, strict=True):
-        assert together["loss"] == pytest.approx(alone["loss"], rel=1e-3)
-        assert (together["phase"], together["epoch"]) == (alone["phase"], alone["epoch"])
+def test_copies_learn_what_one_model_does(make: Make, labelled: Path) -> None:
+    """Two devices of a process, and two processes; 24 photos make a last batch that is not full."""
+    one = make("one", loss=LossWeights(logistic=1.0, contrastive=0.5), batch_size=16)
+    mirrored = make("mirrored", sets=one.sets, strategy="mirrored")
+    spread = make("spread", sets=one.sets, strategy="multi_worker")
+    workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    processes = [start(mirrored, labelled / "mirrored.h5", {})]
+    for index, name in enumerate(("spread", "second")):
+        place = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+        processes.append(start(spread, labelled / f"{name}.h5", {"TF_CONFIG": json.dumps(place)}))
+    train(one)
+    for process in processes:
+        finish(process)
+    alone = json.loads((one.output / "log.json").read_text())
+    for config in (mirrored, spread):
+        ends = labelled / f"{config.output.name}.h5"
+        # The order in which numbers are added up differs.
+        assert gap(ends, one.output / "last.weights.h5") < 1e-4, config.strategy
+        assert gap(ends, config.output / "last.weights.h5") == 0.0, config.strategy
+        together = json.loads((config.output / "log.json").read_text())
+        for row, same in zip(alone, together, strict=True):
+            assert same["loss"] == pytest.approx(row["loss"], rel=1e-3), config.strategy
+            assert (same["phase"], same["epoch"]) == (row["phase"], row["epoch"])
+    assert gap(labelled / "spread.h5", labelled / "second.h5") == 0.0
 
 
 @given(
