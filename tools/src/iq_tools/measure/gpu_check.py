@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import os
 import tempfile
@@ -27,7 +26,6 @@ from iq_serving.contract import (
 )
 from iq_serving.decoding import HostDecoder
 from iq_serving.gpu_pixels import Device, GpuDecoder
-from iq_serving.preprocessing import load_pixels
 from iq_tools.errors import InputError, MissingToolError
 from iq_tools.graph.runner import OnnxTower
 from iq_tools.graph.tower import graph_of, read_tower
@@ -107,9 +105,6 @@ def measure_decoding(
     Raises:
         InputError: A photo cannot be read.
     """
-    decode = functools.partial(
-        load_pixels, image_size=tower.image_size, interpolation=tower.interpolation
-    )
     threads = len(os.sched_getaffinity(0))
     host = HostDecoder(
         image_size=tower.image_size,
@@ -118,8 +113,11 @@ def measure_decoding(
         threads=threads,
     )
     with closing(host):
-        pool = host.pool
         decoder = GpuDecoder(device, host)
+
+        def decode_all(encoded: Sequence[bytes]) -> list[npt.NDArray[np.uint8]]:
+            return [task.result() for task in [host.submit(file) for file in encoded]]
+
         decoded = [
             decoder.decode(files[start : start + batch]) for start in range(0, len(files), batch)
         ]
@@ -128,7 +126,7 @@ def measure_decoding(
         if errors:
             raise InputError(f"{len(errors)} photos cannot be read, such as: {errors[0]}")
         seen = np.concatenate([device.to_host(pixels) for pixels, _ in decoded])
-        expected = list(pool.map(decode, files))
+        expected = decode_all(files)
         turns = itertools.cycle(files)
 
         def next_batch() -> list[bytes]:
@@ -138,7 +136,7 @@ def measure_decoding(
             return len(decoder.decode(next_batch())[1])
 
         def decode_on_host() -> int:
-            return sum(1 for _ in pool.map(decode, next_batch()))
+            return len(decode_all(next_batch()))
 
         return Decoding(
             on_gpu=rate(decode_on_gpu, seconds),
