@@ -101,16 +101,19 @@ class Gallery:
         return self.open_original(name)
 
     def open_original(self, name: str) -> Image.Image:
-        """The image of a source that passed, read once more.
+        """The image of a file that passed, read once more.
 
         Raises:
-            OSError: It cannot be read.
+            OSError: It cannot be read, or is a download, which is not repeated.
         """
         from iq_client.images.picture import opened
 
+        source = self._sources[name]
+        if not source.is_file:
+            raise OSError(f"{name} is no file")
         try:
             # As it was sent: of a RAW file the preview, of a HEIC file what was decoded.
-            return opened(self._sources[name].load())
+            return opened(source.load())
         except InputError as error:
             raise OSError(str(error)) from error
 

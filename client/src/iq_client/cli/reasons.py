@@ -1,4 +1,4 @@
-"""The option --reasons: why marks are low."""
+"""The option --reasons: why marks of files are low."""
 
 from __future__ import annotations
 

@@ -39,9 +39,9 @@ def opened(data: bytes) -> Image.Image:
     Image.init()
     for name in Image.ID:
         factory, accept = Image.OPEN[name]
-        if accept is not None and accept(data[:16]) is not True:
-            continue
         try:
+            if accept is not None and accept(data[:16]) is not True:
+                continue
             image = factory(io.BytesIO(data), "")
         except (SyntaxError, IndexError, TypeError, struct.error):  # of another format
             continue
