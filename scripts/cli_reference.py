@@ -31,7 +31,8 @@ MARKER = "<!-- From here on written by scripts/cli_reference.py: change the code
 
 def reference(name: str, cli: click.Group) -> str:
     """The commands as Markdown; options that several commands share stand once, at the end."""
-    context = click.Context(cli, info_name=name)
+    # Commands keep the help option of the first context that asks them.
+    context = click.Context(cli, info_name=name, **cli.context_settings)
     parts = [f"## `{name}`\n\n{_markdown(cli.help or '')}"]
     shared: dict[str, list[click.Option]] = {}
     for sub in _contexts(context):
@@ -42,7 +43,7 @@ def reference(name: str, cli: click.Group) -> str:
         if isinstance(command, click.Group):
             continue
         own, *others = (
-            sections(command).items()
+            sections(sub).items()
             if isinstance(command, SectionedCommand)
             else [(OWN, [param for param in command.params if isinstance(param, click.Option)])]
         )
@@ -63,7 +64,8 @@ def _contexts(parent: click.Context) -> Iterator[click.Context]:
     """The commands of a group, each with those that are below it."""
     assert isinstance(parent.command, click.Group)
     for name in parent.command.list_commands(parent):
-        sub = click.Context(parent.command.commands[name], info_name=name, parent=parent)
+        command = parent.command.commands[name]
+        sub = click.Context(command, info_name=name, parent=parent, **command.context_settings)
         yield sub
         if isinstance(sub.command, click.Group):
             yield from _contexts(sub)

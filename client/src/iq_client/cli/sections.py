@@ -15,18 +15,18 @@ SHARED = {
 }
 
 
-def sections(command: click.Command) -> dict[str, list[click.Option]]:
+def sections(ctx: click.Context) -> dict[str, list[click.Option]]:
     """A command's options by the heading they stand under.
 
     Args:
-        command: A command of `iq-client`.
+        ctx: Of a command of `iq-client`; the command keeps the help option that it names.
 
     Returns:
         The headings that have options, in their order.
     """
     found: dict[str, list[click.Option]] = {OWN: [], "Server": [], "Sending": []}
-    shares = {"url", "batch_size"} & {param.name for param in command.params}
-    for param in command.get_params(click.Context(command)):
+    shares = {"url", "batch_size"} & {param.name for param in ctx.command.params}
+    for param in ctx.command.get_params(ctx):
         if isinstance(param, click.Option):
             heading = SHARED.get(param.name or "", OWN) if shares else OWN
             found[heading].append(param)
@@ -38,7 +38,7 @@ class SectionedCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the options under their headings."""
-        for heading, options in sections(self).items():
+        for heading, options in sections(ctx).items():
             records = [option.get_help_record(ctx) for option in options]
             with formatter.section(heading):
                 formatter.write_dl([record for record in records if record is not None])
