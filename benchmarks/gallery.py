@@ -66,7 +66,7 @@ JUMP = """async (jumps) => {
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """What was seen of one page.
+    """Figures of one page.
 
     Attributes:
         megabytes: Of the file.

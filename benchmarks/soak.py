@@ -240,7 +240,7 @@ def mutant(seed: bytes, chance: random.Random) -> bytes:
 
 
 def garbage(server: LocalServer, chance: random.Random) -> None:
-    """What is no gRPC, on its port."""
+    """Bytes that are no gRPC, on its port."""
     host, _, port = server.url.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(chance.randbytes(64))
@@ -260,7 +260,7 @@ def code_of(score: Score) -> str:
 
 
 def restarts(log: Path) -> int:
-    """How often the supervisor says that it started the server again."""
+    """Number of times that the supervisor says that it started the server again."""
     return log.read_text(errors="replace").count(RESTARTED)
 
 

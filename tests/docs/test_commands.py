@@ -29,7 +29,7 @@ def command_lines(page: Path) -> Iterator[list[str]]:
 
 
 def mistakes(words: list[str]) -> list[str]:
-    """What of a command line does not exist."""
+    """Names and options of a command line that do not exist."""
     command: click.Command = COMMANDS[words[0]]
     rest = words[1:]
     while isinstance(command, click.Group) and rest and rest[0][0] != "-":

@@ -38,7 +38,7 @@ def pixels(data: bytes) -> npt.NDArray[np.int16]:
 
 
 def by_profile(made: bytes, image: Image.Image | None = None) -> npt.NDArray[np.int16]:
-    """What the whole picture becomes by a profile, before it is resized."""
+    """The whole picture converted by a profile, before it is resized."""
     srgb = ImageCms.createProfile("sRGB")
     source = ImageCms.ImageCmsProfile(io.BytesIO(made))
     seen = ImageCms.profileToProfile(image or muted(), source, srgb, outputMode="RGB")

@@ -1,4 +1,4 @@
-"""What a file would cost is known, and refused, before a decoder is asked."""
+"""Cost of a file: known, and refused, before a decoder is asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many threads pay, read from control groups made of files."""
+"""Number of threads that pay, read from control groups made of files."""
 
 from __future__ import annotations
 

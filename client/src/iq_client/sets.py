@@ -129,7 +129,7 @@ def _longest_pause(a: _Frame, b: _Frame) -> float:
 
 
 def _is_bracket(frames: Sequence[_Frame]) -> bool:
-    """Whether frames of different exposures are a bracket."""
+    """True where frames of different exposures are a bracket."""
     darkest_first = sorted(frames, key=lambda frame: frame.exposure)
     steps = _steps([frame.exposure for frame in darkest_first])
     marks = {frame.print.shot.auto_bracket for frame in frames}
@@ -146,7 +146,7 @@ def _is_bracket(frames: Sequence[_Frame]) -> bool:
 
 
 def _by_bias(darkest_first: Sequence[_Frame]) -> bool:
-    """Whether the exposure follows the compensation that was set."""
+    """True where the exposure follows the compensation that was set."""
     biases = [frame.print.shot.bias for frame in darkest_first]
     if None in biases:
         return False
@@ -159,7 +159,7 @@ def _by_bias(darkest_first: Sequence[_Frame]) -> bool:
 
 
 def _brightens(darkest_first: Sequence[_Frame]) -> bool:
-    """Whether pictures follow the exposure; an automatic one keeps them equally bright."""
+    """True where pictures follow the exposure; an automatic one keeps them equally bright."""
     import numpy as np
 
     levels = np.log2([_grey(frame).mean() + 1 for frame in darkest_first])
@@ -291,7 +291,7 @@ def _same_settings(a: _Frame, b: _Frame) -> bool:
 
 
 def _alike(frames: Sequence[_Frame]) -> bool:
-    """Whether each looks like the one before."""
+    """True where each looks like the one before."""
     return all(
         ((a.print.hash or 0) ^ (b.print.hash or 0)).bit_count() <= MAX_DISTANCE_IN_SET
         for a, b in itertools.pairwise(frames)
@@ -316,7 +316,7 @@ def _runs(
 
 
 def _stretches(ways: Sequence[Hashable], least: int) -> Iterator[tuple[int, int]]:
-    """Where steps go one way: first frame, and the one behind the last.
+    """Runs of steps that go one way: first frame, and the one behind the last.
 
     Args:
         ways: Of each step between two frames; None for none.

@@ -1,4 +1,4 @@
-"""What a picture's numbers mean, and how they become sRGB's.
+"""Meaning of a picture's numbers, and their way to sRGB.
 
 Colours are stated by an ICC profile, by code points (PNG's cICP, AVIF's nclx), by gamma and
 primaries (PNG's gAMA and cHRM), or by EXIF's interoperability index (DCF's R03: Adobe RGB); the

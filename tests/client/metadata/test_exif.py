@@ -1,4 +1,4 @@
-"""What EXIF says of how a photo was taken."""
+"""Settings and time of a photo, read from EXIF."""
 
 from __future__ import annotations
 

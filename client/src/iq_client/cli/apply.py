@@ -125,7 +125,7 @@ def _is_chosen(mark: Mark, min_stars: int | None) -> bool:
 
 
 def _copy(photos: Sequence[Path], folder: Path, *, dry_run: bool) -> tuple[int, int]:
-    """How many were copied, and how many were there already.
+    """Counts of those copied, and of those that were there already.
 
     Raises:
         click.FileError: A photo cannot be copied; those before it are.

@@ -18,7 +18,7 @@ from iq_client.files import fitting
 
 @dataclass(frozen=True, slots=True)
 class CopyOptions:
-    """Where the best photos go, if anywhere.
+    """Folder for the best photos, if any.
 
     Attributes:
         folder: A folder that is new or empty; None copies nothing.

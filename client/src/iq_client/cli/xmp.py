@@ -18,7 +18,7 @@ from iq_client.metadata.xmp import REJECTED, Rating, import_etree
 
 @dataclass(frozen=True, slots=True)
 class XmpOptions:
-    """How a command line wants stars and labels to be written.
+    """Options for writing stars and labels.
 
     Attributes:
         xmp: Whether they are written at all.

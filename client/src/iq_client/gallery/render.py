@@ -38,7 +38,7 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What a page shows of a photo beside its score.
+    """Facts of a photo that a page shows beside its score.
 
     Attributes:
         size: Width and height in pixels, of the thumbnail or in its proportion; None where the

@@ -225,7 +225,7 @@ class GalleryServer:
         return Handler
 
     def admits(self, path: str, host: str | None) -> bool:
-        """Whether a request knows the random address, and came by it and not by another name."""
+        """True where a request knows the random address, and came by it and not by another name."""
         first = path.split("/")[1] if path.startswith("/") else ""
         known = hmac.compare_digest(first.encode(), self._token.encode())
         return known and host == f"{_HOST}:{self._http.server_port}"

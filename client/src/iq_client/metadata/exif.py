@@ -46,7 +46,7 @@ _INFINITY: Final = 2**32 - 1  # as a numerator: the subject is infinitely far
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """How and when a photo was taken; None is what is not known.
+    """Settings and time of a photo; None where not known.
 
     Attributes:
         taken: When the shutter opened, by EXIF, else by the name of the file: in the zone that is
@@ -85,7 +85,7 @@ class Shot:
 
 
 def read_shot(image: Image.Image, name: str = "") -> Shot:
-    """What is known of how an opened image was taken.
+    """Settings and time of an opened image, as far as they are known.
 
     Args:
         image: Any image; its pixels are not decoded.

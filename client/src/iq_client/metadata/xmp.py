@@ -28,7 +28,7 @@ _EMPTY: Final = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """What is written of a photo; what is None stays as it is.
+    """Marks to be written of a photo; those that are None stay as they are.
 
     Attributes:
         stars: 0…5, 0 for none, or -1 for a reject: `xmp:Rating`.

@@ -502,7 +502,7 @@ def _is_raw(photometric: tuple[int, ...]) -> bool:
 
 
 def _gif(data: bytes) -> Header:
-    """What lies before the first picture, whose comments the decoder would put together."""
+    """A GIF; what precedes its first picture, which the decoder would put together, is limited."""
     position = 13
     if len(data) > 10 and data[10] & 0x80:
         position += 3 << ((data[10] & 7) + 1)
