@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import click
 
+from iq_client.cli.gathering import gathered
 from iq_client.client import Client
 from iq_client.errors import LocalServerError
 from iq_client.images.inputs import InputOptions
@@ -160,28 +160,12 @@ _SEND_OPTIONS = [
 
 def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options of `ServerOptions` to a command, which gets them as `server`."""
-    return _gathered(command, "server", ServerOptions, _SERVER_OPTIONS)
+    return gathered(command, "server", ServerOptions, _SERVER_OPTIONS)
 
 
 def send_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options of `SendOptions` to a command, which gets them as `send`."""
-    return _gathered(command, "send", SendOptions, _SEND_OPTIONS)
-
-
-def _gathered(
-    command: Callable[..., Any],
-    name: str,
-    kind: type[ServerOptions] | type[SendOptions],
-    options: Sequence[Callable[[Callable[..., Any]], Callable[..., Any]]],
-) -> Callable[..., Any]:
-    @functools.wraps(command)
-    def called(**arguments: Any) -> Any:
-        values = {field.name: arguments.pop(field.name) for field in fields(kind)}
-        return command(**arguments, **{name: kind(**values)})
-
-    for option in reversed(options):
-        called = option(called)
-    return called
+    return gathered(command, "send", SendOptions, _SEND_OPTIONS)
 
 
 def client_options(server: ServerOptions, send: SendOptions | None = None) -> dict[str, Any]:

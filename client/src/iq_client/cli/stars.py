@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import click
 
+from iq_client.cli.gathering import gathered
 from iq_client.metadata.rate import SHARES, stars_by_mean, stars_by_share
 from iq_client.metadata.xmp import MOST_STARS, PICK_LABEL, REJECT_LABEL, REJECTED, Rating
 from iq_client.results import Score
@@ -96,15 +96,7 @@ class StarOptions:
 
 def star_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options of `StarOptions` to a command, which gets them as `stars`."""
-
-    @functools.wraps(command)
-    def called(**arguments: Any) -> Any:
-        values = {field.name: arguments.pop(field.name) for field in fields(StarOptions)}
-        return command(**arguments, stars=StarOptions(**values))
-
-    for option in reversed(_OPTIONS):
-        called = option(called)
-    return called
+    return gathered(command, "stars", StarOptions, _OPTIONS)
 
 
 _OPTIONS = [

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from iq_client.cli.gathering import gathered
 from iq_client.cli.tables import printable
 from iq_client.metadata.rate import Change, SidecarName, UndoList, plan
 from iq_client.metadata.rate import undo as undo_changes
@@ -89,15 +89,7 @@ class XmpOptions:
 
 def xmp_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options of `XmpOptions` to a command, which gets them as `xmp`."""
-
-    @functools.wraps(command)
-    def called(**arguments: Any) -> Any:
-        values = {field.name: arguments.pop(field.name) for field in fields(XmpOptions)}
-        return command(**arguments, xmp=XmpOptions(**values))
-
-    for option in reversed(_OPTIONS):
-        called = option(called)
-    return called
+    return gathered(command, "xmp", XmpOptions, _OPTIONS)
 
 
 dry_run_option = click.option(
