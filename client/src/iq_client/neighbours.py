@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
+from iq_client.hamming import BITS, PAIRS_AT_ONCE, pairs_within, signs
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    _Integers: TypeAlias = npt.NDArray[np.int64]
+    from iq_client.hamming import Integers
+
     _Booleans: TypeAlias = npt.NDArray[np.bool_]
 
-_BITS: Final = 64
-_PAIRS: Final = 2_000_000  # compared at once: some tens of MB
-_ROWS: Final = 1_000  # at once at most
+_ROWS: Final = 1_000  # compared at once at most
 _EPOCH: Final = datetime(1970, 1, 1)
 
 
 class Neighbours:
     """Sets of photos that grow as pairs of them are found to be alike.
 
-    Comparing is a product of matrices, a block after the other: 64 multiplications for a pair,
-    and a memory that does not depend on how many pairs are alike.
+    Memory does not depend on how many pairs are alike.
 
     Attributes:
         labels: int64 [N]: the same number for all photos that are connected.
@@ -38,9 +38,8 @@ class Neighbours:
             taken: Time of each, with its zone where that is known, else as the clock showed it.
         """
         self.labels = np.arange(len(hashes))
-        bits = np.unpackbits(np.array(hashes, np.uint64).view(np.uint8).reshape(-1, 8), axis=1)
-        # The product of two such rows is 64 less twice the bits that differ.
-        self._signs = bits.astype(np.float32) * 2 - 1
+        self._hashes = np.array(hashes, np.uint64)
+        self._signs = signs(self._hashes)
         self._taken = taken
 
     def connect_in_time(self, gap: float, distance: int) -> None:
@@ -73,11 +72,17 @@ class Neighbours:
         Args:
             distance: Bits that may differ.
         """
-        rows = np.array([index for index, time in enumerate(self._taken) if time is None], np.int64)
-        everybody = np.arange(len(self._taken))
-        step = max(1, _PAIRS // max(1, len(everybody)))
-        for start in range(0, len(rows), step):
-            self._connect(rows[start : start + step], everybody, distance)
+        untimed = np.array([time is None for time in self._taken], bool)
+        hashes, first, which = np.unique(self._hashes, return_index=True, return_inverse=True)
+        asking = np.unique(which[untimed])
+        met = np.zeros(len(hashes), bool)
+        met[asking] = True
+        for asks, other in pairs_within(hashes, asking, distance):
+            met[other] = True
+            self._join(first[asks], first[other])
+        # All that have such a hash are alike to a photo without a time, and so are connected by it.
+        members = np.flatnonzero(met[which])
+        self._join(members, first[which[members]])
 
     def _sweep(self, times: dict[int, int], gap: float, distance: int, done: _Booleans) -> None:
         """Connects photos by times in microseconds, but for pairs that are both done already."""
@@ -89,30 +94,33 @@ class Neighbours:
         while start < len(order):
             first = int(firsts[start])
             # No more than _ROWS of columns come behind those in front of the first row.
-            end = min(len(order), start + max(1, min(_ROWS, _PAIRS // (start - first + _ROWS))))
+            end = min(
+                len(order), start + max(1, min(_ROWS, PAIRS_AT_ONCE // (start - first + _ROWS)))
+            )
             rows, columns = order[start:end], order[first:end]
             near = np.abs(clock[start:end, None] - clock[None, first:end]) <= longest
             near &= ~(done[rows, None] & done[None, columns])
             self._connect(rows, columns, distance, near)
             start = end
 
-    def _connect(
-        self, rows: _Integers, columns: _Integers, distance: int, among: _Booleans | None = None
-    ) -> None:
-        alike = self._signs[rows] @ self._signs[columns].T >= _BITS - 2 * distance
+    def _connect(self, rows: Integers, columns: Integers, distance: int, among: _Booleans) -> None:
+        alike = self._signs[rows] @ self._signs[columns].T >= BITS - 2 * distance
         alike &= self.labels[rows, None] != self.labels[None, columns]
-        if among is not None:
-            alike &= among
+        alike &= among
         row, column = np.nonzero(alike)
-        if not len(row):
+        self._join(rows[row], columns[column])
+
+    def _join(self, some: Integers, others: Integers) -> None:
+        """Connects each photo of the one with its counterpart of the other."""
+        ends = self.labels[some], self.labels[others]
+        if np.array_equal(*ends):
             return
         # SciPy comes with imagehash, which the hashes are of.
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
         count = len(self.labels)
-        ends = (self.labels[rows[row]], self.labels[columns[column]])
-        links = coo_array((np.ones(len(row), np.int8), ends), shape=(count, count))
+        links = coo_array((np.ones(len(some), np.int8), ends), shape=(count, count))
         self.labels = connected_components(links, directed=False)[1].astype(np.int64)[self.labels]
 
 

@@ -20,7 +20,7 @@ from iq_client.cli.bulk import bulk
 from iq_client.cli.compare import compare
 from iq_client.cli.compare_models import compare_models
 from iq_client.cli.doctor import doctor
-from iq_client.cli.gallery_serve import gallery
+from iq_client.cli.gallery import gallery
 from iq_client.cli.groups import groups
 from iq_client.cli.info import info
 from iq_client.cli.rank import rank

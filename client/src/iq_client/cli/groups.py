@@ -8,10 +8,12 @@ import click
 
 from iq_client.cli import tables
 from iq_client.cli.copy import CopyOptions, copy_options
-from iq_client.cli.gallery import Gallery, html_option
 from iq_client.cli.grouping import Grouper, label, tell_left_out
+from iq_client.cli.html import html_option, write_page
 from iq_client.cli.inputs import Paths, paths_argument
 from iq_client.cli.output import OutputOptions, output_options
+from iq_client.cli.pictures import Pictures
+from iq_client.cli.reasons import are_wanted, explained_groups, reasons_option
 from iq_client.cli.resume import ResumeOptions, kept, resume_options
 from iq_client.cli.scoring import Outcome, scores
 from iq_client.cli.sections import SectionedCommand
@@ -22,6 +24,7 @@ from iq_client.cli.server import (
     send_options,
     server_options,
 )
+from iq_client.cli.summary import summary_option, write_summary
 from iq_client.groups import MAX_DISTANCE, MAX_DISTANCE_IN_BURST, MAX_GAP, bursts
 from iq_client.images.inputs import expand
 from iq_client.results import GROUP_COLUMNS, Group, TowerIdentity
@@ -61,6 +64,8 @@ from iq_client.results import GROUP_COLUMNS, Group, TowerIdentity
     is_flag=True,
     help="Take brackets, focus stacks and panoramas for bursts.",
 )
+@reasons_option
+@summary_option
 @copy_options
 @resume_options
 @server_options
@@ -76,6 +81,8 @@ def groups(
     max_distance_in_burst: int,
     top: int | None,
     no_sets: bool,
+    reasons: bool | None,
+    summary: Path | None,
     copy: CopyOptions,
     resume: ResumeOptions,
     server: ServerOptions,
@@ -95,8 +102,9 @@ def groups(
         max_distance_in_burst=max_distance_in_burst,
     )
     outcome = Outcome()
-    gallery = Gallery(html)
-    sources = grouper.watch(gallery.keep(expand(paths, send.inputs(outcome.leave_out))))
+    reasons = are_wanted(reasons, output, html)
+    pictures = Pictures(copies=html is not None, reasons=reasons)
+    sources = grouper.watch(pictures.watch(expand(paths, send.inputs(outcome.leave_out))))
     with (
         open_client(server, send) as client,
         kept(resume, client) as earlier,
@@ -110,11 +118,15 @@ def groups(
         found, kept=earlier, outcome=outcome, grouping=grouping, sets=not no_sets
     )
     tell_left_out(found_groups, top, "--top")
+    if reasons:
+        found_groups = explained_groups(found_groups, top, pictures, outcome)
     _write(found_groups, top, output, tower)
-    gallery.write([Group(group.kept(top), group.key, group.kind) for group in found_groups])
+    shown = [Group(group.kept(top), group.key, group.kind) for group in found_groups]
+    write_page(html, shown, pictures, outcome.left_out)
     copy.copy(
         [row.score.source for group in found_groups for row in group.kept(top or 1) if row.score.ok]
     )
+    write_summary(summary, outcome)
     ctx.exit(outcome.exit_code)
 
 

@@ -9,11 +9,12 @@ import click
 
 from iq_client.cli import scoring, tables
 from iq_client.cli.copy import CopyOptions, copy_options
-from iq_client.cli.gallery import Gallery, html_option
 from iq_client.cli.grouping import Grouper, label, tell_left_out
+from iq_client.cli.html import html_option, write_page
 from iq_client.cli.inputs import Paths, paths_argument
 from iq_client.cli.output import OutputOptions, min_score_option, output_options
-from iq_client.cli.reasons import explained, reasons_option
+from iq_client.cli.pictures import Pictures
+from iq_client.cli.reasons import are_wanted, explained, reasons_option
 from iq_client.cli.resume import ResumeOptions, kept, resume_options
 from iq_client.cli.sections import SectionedCommand
 from iq_client.cli.server import (
@@ -91,10 +92,9 @@ def rank(
         raise click.UsageError("--dry-run belongs to --xmp")
     grouper = Grouper() if one_per_group else None
     outcome = scoring.Outcome()
-    if reasons is None:  # where people look; a program's rows cost no second reading unless asked
-        reasons = output.file_format is None or html is not None
-    gallery = Gallery(html, keep=reasons)
-    sources = gallery.keep(expand(paths, send.inputs(outcome.leave_out)))
+    reasons = are_wanted(reasons, output, html)
+    pictures = Pictures(copies=html is not None, reasons=reasons)
+    sources = pictures.watch(expand(paths, send.inputs(outcome.leave_out)))
     if grouper is not None:
         sources = grouper.watch(sources)
     with (
@@ -123,10 +123,10 @@ def rank(
         for row in group.kept(1)
     ] + [(group, row) for group in failed for row in group.images]
     if reasons:
-        told = explained([row for _, row in rows], len(scored), gallery.open_original, outcome)
+        told = explained([row for _, row in rows], len(scored), pictures, outcome)
         rows = [(group, row) for (group, _), row in zip(rows, told, strict=True)]
     _write(rows, output, tower, grouped=one_per_group)
-    gallery.write(_kept(rows, by), outcome.left_out)
+    write_page(html, _kept(rows, by), pictures, outcome.left_out)
     copy.copy([row.score.source for _, row in rows if row.score.ok])
     if xmp.xmp:  # by their place among all photos, whatever is shown
         ratings = stars.ratings([[row.score for row in group.kept(1)] for group in scored])

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
+from iq_client.cli.output import OutputOptions
+from iq_client.cli.pictures import Pictures
 from iq_client.cli.progress import progress
 from iq_client.cli.scoring import Outcome, until_interrupted
-from iq_client.results import RankedImage
-
-if TYPE_CHECKING:
-    from PIL import Image
+from iq_client.ranking import rank
+from iq_client.results import Group, RankedImage
 
 reasons_option = click.option(
     "--reasons/--no-reasons",
@@ -26,36 +25,35 @@ reasons_option = click.option(
 )
 
 
+def are_wanted(asked: bool | None, output: OutputOptions, html: Path | None) -> bool:
+    """Whether to look for reasons: where people look, unless the option says otherwise.
+
+    A program's rows cost no second reading of the photos that it did not ask for.
+    """
+    return asked if asked is not None else output.file_format is None or html is not None
+
+
 def explained(
-    rows: Sequence[RankedImage],
-    scored: int,
-    open_image: Callable[[str], Image.Image],
-    outcome: Outcome,
+    rows: Sequence[RankedImage], scored: int, pictures: Pictures, outcome: Outcome
 ) -> list[RankedImage]:
     """The same rows, those with low marks with their reasons; Ctrl-C leaves out the rest.
 
     Args:
         rows: Of a ranking.
         scored: The number of photos with a score in the whole ranking.
-        open_image: Gives the image of a score's `source`, or raises `OSError`.
+        pictures: Knows the photos.
         outcome: Is told of Ctrl-C.
     """
-    from PIL import Image  # takes a while
-
-    from iq_client.reasons import find_reasons, is_low
+    from iq_client.reasons import is_low  # brings Pillow, which takes a while
 
     low = [index for index, row in enumerate(rows) if is_low(row, scored)]
     found = list(rows)
     stop = threading.Event()
 
     def explain(index: int) -> None:
-        # Pillow's decoders raise all of these. A photo that is gone since has no reasons.
-        with (
-            contextlib.suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError),
-            open_image(rows[index].score.source) as image,
-        ):
-            if not stop.is_set():
-                found[index] = replace(rows[index], reasons=find_reasons(image))
+        if not stop.is_set():
+            reasons = pictures.reasons(rows[index].score.source)
+            found[index] = replace(rows[index], reasons=reasons)
 
     def explain_all() -> Iterator[None]:
         yield from pool.map(explain, low)  # none is begun before Ctrl-C is waited for
@@ -72,3 +70,25 @@ def explained(
             bar.advance()
     outcome.interrupted |= looking.interrupted
     return found
+
+
+def explained_groups(
+    groups: Sequence[Group], top: int | None, pictures: Pictures, outcome: Outcome
+) -> list[Group]:
+    """The same groups, the `top` of each with their reasons; the others are as in `explained`."""
+    ranking = rank([row.score for group in groups for row in group.images])
+    shown = {id(row.score) for group in groups for row in group.kept(top)}
+    told = explained(
+        [row for row in ranking if id(row.score) in shown],
+        sum(row.score.ok for row in ranking),
+        pictures,
+        outcome,
+    )
+    reasons = {id(row.score): row.reasons for row in told}
+    return [
+        replace(
+            group,
+            images=tuple(replace(row, reasons=reasons.get(id(row.score))) for row in group.images),
+        )
+        for group in groups
+    ]

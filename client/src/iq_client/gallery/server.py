@@ -10,7 +10,7 @@ import mimetypes
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -101,8 +101,16 @@ class GalleryServer:
         self._http.shutdown()
         self._http.server_close()
 
-    def show(self, images: Sequence[RankedImage] | Sequence[Group]) -> None:
+    def show(
+        self,
+        images: Sequence[RankedImage] | Sequence[Group],
+        left_out: Mapping[str, int] | None = None,
+    ) -> None:
         """Makes the page of these photos; pages that are open offer to show new ones.
+
+        Args:
+            images: A ranking, or groups.
+            left_out: Counts of files that lie beside the photos, by kind.
 
         Raises:
             ValueError: The groups are ordered by different keys.
@@ -112,7 +120,8 @@ class GalleryServer:
             record(row, group, self._picture(row.score.source))
             for row, group in zip(rows, groups, strict=True)
         ]
-        page = render(self._title, photos, served=True).encode("utf-8", "backslashreplace")
+        text = render(self._title, photos, left_out=left_out, served=True)
+        page = text.encode("utf-8", "backslashreplace")
         with self._lock:
             self._page, self._count = page, len(photos)
 
