@@ -5,7 +5,8 @@
 Fingerprints are made, not read from photos: half of the photos are in bursts of five.
 
 - `timed`: a burst every 20 seconds, as cameras write them.
-- `untimed`: none has a time, so that each is compared with all others.
+- `untimed`: none has a time, so that pictures alone count.
+- `alike`: none has a time, and all pictures are nearly the same, as in a time-lapse.
 - `one clock`: all have the same time, as from a scanner.
 - `panning`: exposures that never change and pictures that never repeat: what looks most like
   panoramas.
@@ -32,12 +33,14 @@ BURST = 5  # photos, and as many photos alone behind it
 CASES: dict[str, Callable[[int], Shot]] = {
     "timed": lambda n: Shot(START + timedelta(seconds=20 * (n // (2 * BURST)) + n % BURST / 2)),
     "untimed": lambda n: Shot(),
+    "alike": lambda n: Shot(),
     "one clock": lambda n: Shot(START),
     "panning": lambda n: Shot(START + timedelta(seconds=n), "camera", 0.01, 5.6, 100.0),
 }
+ALIKE = np.uint64(2**16 - 1)  # bits that differ
 
 
-def fingerprints(photos: int, shot_of: Callable[[int], Shot]) -> list[Fingerprint]:
+def fingerprints(photos: int, case: str) -> list[Fingerprint]:
     """Photos of which every second five are near-identical."""
     random = np.random.default_rng(0)
     hashes = random.integers(0, 2**64, photos, np.uint64)
@@ -45,9 +48,11 @@ def fingerprints(photos: int, shot_of: Callable[[int], Shot]) -> list[Fingerprin
     hashes[twins] = hashes[np.arange(photos) // (2 * BURST) * 2 * BURST][twins]
     flips = random.integers(0, 64, photos, np.uint64)
     hashes[twins] ^= np.left_shift(np.uint64(1), flips)[twins]
+    if case == "alike":
+        hashes &= ALIKE
     made = []
     for number, bits in enumerate(hashes.tolist()):
-        shot = shot_of(number)
+        shot = CASES[case](number)
         grey = b"" if shot.exposure is None else random.bytes(GREY_SIDE**2)
         made.append(Fingerprint(bits, shot, grey))
     return made
@@ -79,10 +84,10 @@ def main() -> None:
     print("photos    case       seconds   against the first   peak MiB")
     for case in arguments.case:
         first = None
-        few = fingerprints(10, CASES[case])
+        few = fingerprints(10, case)
         seconds([Score("", 5.0, 1.5, (0.1,) * 10)] * len(few), few)  # imports
         for photos in arguments.photos:
-            prints = fingerprints(photos, CASES[case])
+            prints = fingerprints(photos, case)
             scores = [Score(str(number), 5.0, 1.5, (0.1,) * 10) for number in range(photos)]
             taken = seconds(scores, prints)
             first = first or taken

@@ -10,12 +10,14 @@ from typing import TypeAlias
 
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image, ImageFilter
 
 from iq_client import LocalServer
 from iq_client.cli import cli
 
 Run: TypeAlias = Callable[..., Result]
 
+EXAMPLE = Path(__file__).parents[3] / "examples" / "photos" / "brushes.jpg"
 COMMAND = (sys.executable, "-c", "from iq_client.cli import main; main()")
 HOSTILE = (
     "-rf.jpg",
@@ -45,6 +47,18 @@ def photos(tmp_path: Path) -> Path:
         name = f"deeper/{index:02}.jpg" if index % 3 == 0 else f"{index:02}.jpg"
         (folder / name).write_bytes(b"photo %d" % index)
     (folder / "notes.txt").write_text("no photo")
+    return folder
+
+
+@pytest.fixture
+def blurred(tmp_path: Path) -> Path:
+    """Four blurred photos, which the stand-in gives different scores, and a note."""
+    folder = tmp_path / "blurred"
+    folder.mkdir()
+    photo = Image.open(EXAMPLE).resize((800, 630))
+    for sigma in (6, 7, 8, 9):
+        photo.filter(ImageFilter.GaussianBlur(sigma)).save(folder / f"{sigma}.jpg", quality=90)
+    (folder / "note.txt").write_text("no photo")
     return folder
 
 

@@ -6,23 +6,7 @@ import json
 import re
 from pathlib import Path
 
-import pytest
-from PIL import Image, ImageFilter
 from tests.client.cli.conftest import Run
-
-EXAMPLE = Path(__file__).parents[3] / "examples" / "photos" / "brushes.jpg"
-
-
-@pytest.fixture
-def blurred(tmp_path: Path) -> Path:
-    """Four blurred photos, which the stand-in gives different scores, and a broken one."""
-    folder = tmp_path / "blurred"
-    folder.mkdir()
-    photo = Image.open(EXAMPLE).resize((800, 630))
-    for sigma in (6, 7, 8, 9):
-        photo.filter(ImageFilter.GaussianBlur(sigma)).save(folder / f"{sigma}.jpg", quality=90)
-    (folder / "note.txt").write_text("no photo")
-    return folder
 
 
 def test_rows_below_the_middle_have_reasons_where_asked(run: Run, blurred: Path) -> None:
@@ -33,6 +17,14 @@ def test_rows_below_the_middle_have_reasons_where_asked(run: Run, blurred: Path)
     assert best == rows[:3]  # low is low among all of them
     rows = json.loads(run("rank", blurred, "--format", "json").stdout)
     assert [row["reasons"] for row in rows] == [None] * 4  # a second reading is not a default
+
+
+def test_groups_say_why_too(run: Run, blurred: Path) -> None:
+    rows = json.loads(run("groups", blurred, "--reasons", "--format", "json").stdout)
+    rows.sort(key=lambda row: -row["mean"])
+    assert [row["reasons"] for row in rows] == [None, None, ["blurry"], ["blurry"]]
+    assert " why " in run("groups", blurred).stdout
+    assert " why " not in run("groups", blurred, "--no-reasons").stdout
 
 
 def test_a_table_says_why_by_itself(run: Run, blurred: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.client.cli.conftest import Run
 
 
-@pytest.mark.parametrize("command", ["rank", "score"])
+@pytest.mark.parametrize("command", ["rank", "score", "groups"])
 def test_what_was_scored_failed_and_left_out_adds_up(run: Run, photos: Path, command: str) -> None:
     (photos / "broken.jpg").write_bytes(b"corrupt")
     (photos / "film.mp4").write_bytes(b"")

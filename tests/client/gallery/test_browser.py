@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -610,6 +611,32 @@ def test_long_names_are_shortened_in_their_middle(open_page: OpenPage, tmp_path:
     expect(shown).to_have_text("_0042.jpg")
     card = box_of(page.locator(".card"))
     assert box_of(shown)["x"] + box_of(shown)["width"] <= card["x"] + card["width"] + 1
+
+
+def test_the_narrowest_cards_show_mean_and_rank_whole(open_page: OpenPage, tmp_path: Path) -> None:
+    rows = []
+    for index, size in enumerate([(40, 80), (40, 80), (400, 100)] * 3):
+        path = tmp_path / f"IMG_20260613_1139{index:02}.png"
+        Image.new("RGB", size, "teal").save(path)
+        score = replace(bell(str(path), 8 - index / 4), percentile=90.0 - index)
+        rows.append(RankedImage(1000 + index, score, ("underexposed",)))
+    write_gallery(tmp_path / "out.html", rows)
+    page = open_page(tmp_path / "out.html", **PHONE)
+    narrow = [card for card in page.locator(".card").all() if box_of(card)["width"] < 70]
+    assert narrow
+    for card in narrow:
+        mean, rank, numbers = (
+            box_of(card.locator(f".{part}")) for part in ("mean", "rank", "numbers")
+        )
+        assert mean["x"] + mean["width"] <= rank["x"]
+        assert rank["x"] + rank["width"] <= numbers["x"] + numbers["width"] + 0.5
+        for cut in (card.locator(".end"), card.locator(".reasons span")):  # by an ellipsis
+            assert cut.evaluate("element => getComputedStyle(element).textOverflow") == "ellipsis"
+            assert box_of(cut)["x"] >= box_of(card)["x"]
+            assert box_of(cut)["width"] <= box_of(card)["width"]
+    wide = page.locator(".card", has_text="#1002")
+    for part in ("std", "percentile"):  # what has room is seen
+        assert box_of(wide.locator(f".{part}"))["y"] == box_of(wide.locator(".more"))["y"]
 
 
 @pytest.fixture(scope="module")

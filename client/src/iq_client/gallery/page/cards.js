@@ -84,16 +84,14 @@ function makeCard(photo) {
     picture.append(chips);
   }
   const numbers = make("div", "numbers");
-  numbers.append(
-    make("span", "mean", photo.mean.toFixed(2)),
-    make("span", "std", `± ${photo.std.toFixed(2)}`),
-  );
+  const more = make("span", "more");
+  more.append(make("span", "std", `± ${photo.std.toFixed(2)}`));
   if (photo.percentile !== undefined) {
     const share = make("span", "percentile", `${photo.percentile} %`);
     share.title = betterThan(photo);
-    numbers.append(share);
+    more.append(share);
   }
-  numbers.append(make("span", "rank", `#${photo.rank}`));
+  numbers.append(make("span", "mean", photo.mean.toFixed(2)), more, make("span", "rank", `#${photo.rank}`));
   const name = make("div", "name");
   name.append(shortened(photo.file));
   name.title = [photo.name, ...facts(photo).slice(photo.folder ? 1 : 0)].join("\n");

@@ -40,7 +40,9 @@ const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 function shortened(text) {
   const element = make("span", "shortened");
   const cut = Math.max(0, text.length - 9);
-  element.append(make("span", "start", text.slice(0, cut)), make("span", "end", text.slice(cut)));
+  const end = make("span", "end");
+  end.append(make("bdi", "", text.slice(cut)));
+  element.append(make("span", "start", text.slice(0, cut)), end);
   return element;
 }
 

@@ -3,6 +3,7 @@
 
 const grid = byId("grid");
 const MARGIN = 900; // pixels above and below the view that are drawn ahead
+const FLATTEST = 0.8, TALLEST = 1.75; // rows, of the height that is wanted
 let shown = [];
 let rows = []; // { top, height, first, end, lefts }
 let current; // the photo that keys are about
@@ -35,10 +36,13 @@ function layOut() {
     first = end;
     shapes = 0;
   };
+  const height = (end, sum) => (width - gap * (end - first - 1)) / sum;
   shown.forEach((photo, index) => {
+    // A wide picture would press those before it flat: it begins the next row.
+    if (index > first && height(index + 1, shapes + shape(photo)) < FLATTEST * wanted
+      && height(index, shapes) < TALLEST * wanted) close(index, height(index, shapes));
     shapes += shape(photo);
-    const height = (width - gap * (index - first)) / shapes;
-    if (height <= wanted) close(index + 1, height);
+    if (height(index + 1, shapes) <= wanted) close(index + 1, height(index + 1, shapes));
   });
   if (first < shown.length) close(shown.length, wanted);
   grid.style.height = `${top}px`;
