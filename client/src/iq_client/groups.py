@@ -122,9 +122,9 @@ def bursts(
         max_distance_in_burst: The same for two photos within `max_gap`.
 
     Returns:
-        A grouping, exact in any case. Where times are known it compares photos within `max_gap`
-        only; each photo without a time is compared with all the others, 64 multiplications a pair,
-        in blocks of bounded memory.
+        A grouping, exact in any case, in bounded memory. Where times are known it compares photos
+        within `max_gap` only; a photo without a time is compared with the few of which a part of
+        the hash is nearly the same, with all of them only where most are alike.
 
     Raises:
         ValueError: A number is negative.

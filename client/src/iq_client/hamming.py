@@ -34,7 +34,7 @@ def pairs_within(hashes: Hashes, asking: Integers, distance: int) -> _Pairs:
 
     Where it is quicker, only hashes are compared of which 16 bits are nearly the same, after
     Norouzi, Punjani and Fleet, "Fast search in Hamming space with multi-index hashing", CVPR 2012.
-    Memory depends neither on how many hashes nor on how many pairs are alike.
+    Memory does not depend on how many pairs are alike.
 
     Args:
         hashes: [N].
@@ -42,7 +42,8 @@ def pairs_within(hashes: Hashes, asking: Integers, distance: int) -> _Pairs:
         distance: Bits.
 
     Yields:
-        Index of one that asks, and of another: two arrays of one length. A pair may come twice.
+        Index of one that asks, and of another: two arrays of one length. A pair may come more
+        than once.
     """
     bands = _bands(hashes, asking, distance)
     yield from (
