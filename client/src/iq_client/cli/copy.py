@@ -97,5 +97,5 @@ def copy_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--copy-best",
         type=click.Path(file_okay=False, path_type=Path),
         metavar="DIR",
-        help="Copy what --top and --min-score leave to a new or empty folder, as RANK_NAME.",
+        help="Copy what other options leave to a new or empty folder, as RANK_NAME.",
     )(called)
