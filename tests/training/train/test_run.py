@@ -176,8 +176,8 @@ def test_a_killed_run_ends_like_one_that_was_not(
     """It dies one gradient after an update: what is accumulated, moments and averages survive."""
     monkeypatch.setitem(TOWERS, "tiny", dataclasses.replace(tiny, dropout=0.5))
     options: dict[str, Any] = {
-        "accumulate": 2, "average": 0.9, "mirror": True, "crop": 0.2, "batch_size": 4,
-        "save_minutes": 0.0,
+        "accumulate": 2, "average": 0.9, "mirror": True, "crop": 0.2, "rescale": 0.2,
+        "batch_size": 4, "save_minutes": 0.0,
     }  # fmt: skip
     whole, killed = make("whole", **options), make("killed", **options)
     (labelled / "killed.toml").write_text(to_toml(killed))
@@ -276,7 +276,7 @@ def test_mistakes_are_named(
     ("options", "message"),
     [
         (["--strategy", "many"], "none, mirrored, multi_worker"),
-        (["--cache-features", "--set", "mirror=true"], "a mirrored or cropped photo is another"),
+        (["--cache-features", "--set", "mirror=true"], "a photo so changed is another"),
         (["--set", "precision=half"], "float32, mixed_bfloat16, mixed_float16"),
         (["--set", "sets.photos.batch_size=5"], "even"),
     ],
