@@ -257,7 +257,8 @@ def test_a_loss_that_is_no_number_names_the_batch(make: Make) -> None:
     [
         ({"pairing": "some"}, ConfigError, "bucketed, all"),
         ({"loss": LossWeights()}, ConfigError, "nothing is to be learnt"),
-        ({"loss": LossWeights(emd=1.0)}, ConfigError, "emd of photos needs votes"),
+        ({"loss": LossWeights(emd=1.0)}, ConfigError, "emd or squared_emd of photos needs votes"),
+        ({"loss": LossWeights(squared_emd=1.0)}, ConfigError, "squared_emd of photos needs votes"),
         ({"batch_size": 7}, ConfigError, "even"),
         ({"held_out_share": 0.0}, ConfigError, "nothing is held out"),
         ({"held_out_share": 1e-9}, DataError, "0 photos of photos are held out"),
