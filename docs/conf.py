@@ -72,7 +72,7 @@ def setup(app: Sphinx) -> None:
 def _with_diagrams(
     app: Sphinx, page: str, template: str, context: object, doctree: nodes.document | None
 ) -> None:
-    """Lets the browser draw the diagrams of a page that has some; without mermaid they stay text."""
+    """Lets the browser draw the diagrams of a page; without mermaid they stay text."""
     blocks = doctree.findall(nodes.literal_block) if doctree and MERMAID.exists() else ()
     if any(block.get("language") == "mermaid" for block in blocks):
         for script in (MERMAID.name, "diagrams.js"):
