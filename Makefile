@@ -5,6 +5,8 @@ SHELL := /bin/bash
 UV_VERSION := 0.13.9
 UV := .uv/$(UV_VERSION)/bin/uv
 BIN := .venv/bin
+MERMAID_VERSION := 11.17.2
+MERMAID := .cache/mermaid
 # The system's CPython is used; none is downloaded.
 export UV_PYTHON_DOWNLOADS := never
 export TF_CPP_MIN_LOG_LEVEL ?= 2
@@ -40,7 +42,14 @@ lint: install ## check style, types, spelling and the lock
 	$(UV) lock --check
 	git ls-files '*.md' '*.rst' '*.py' '*.toml' '*.yaml' Makefile | xargs $(BIN)/codespell
 
+# What draws the site's diagrams.
+$(MERMAID)/mermaid.min.js:
+	@mkdir -p $(@D)
+	cd $(@D) && npm pack --silent mermaid@$(MERMAID_VERSION) && \
+		tar -xzf mermaid-$(MERMAID_VERSION).tgz --strip-components 2 package/dist/$(@F)
+
 docs: install ## build documents and Python API as a site that needs no network; warnings are errors
+	@$(MAKE) --no-print-directory $(MERMAID)/mermaid.min.js || echo "no npm: diagrams are shown as their text" >&2
 	$(BIN)/sphinx-build -q -a -W --keep-going -c docs -d .cache/docs . build/docs
 	@echo "open build/docs/index.html"
 

@@ -18,6 +18,7 @@ from sphinx.application import Sphinx
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 INDEX: Final = "docs/index"
+MERMAID: Final = ROOT / ".cache/mermaid/mermaid.min.js"  # `make docs` fetches it
 SECTION: Final = re.compile(r"(Args|Attributes|Returns|Yields|Raises|Note):$", re.MULTILINE)
 
 project = "Siamese NIMA on Triton"
@@ -50,6 +51,7 @@ napoleon_use_ivar = True
 add_module_names = False
 
 html_theme = "furo"
+html_static_path = ["diagrams.js", *([str(MERMAID)] if MERMAID.exists() else [])]
 html_title = project
 html_copy_source = False
 html_show_sphinx = False
@@ -59,11 +61,22 @@ html_additional_pages = {"index": "redirect.html"}
 
 
 def setup(app: Sphinx) -> None:
-    """Adds the navigation, and mermaid's language, whose diagrams are shown as their text."""
+    """Adds the navigation and mermaid's diagrams."""
     app.add_lexer("mermaid", TextLexer)
+    app.connect("html-page-context", _with_diagrams)
     app.connect("source-read", _with_navigation)
     app.connect("autodoc-process-docstring", _as_restructured_text, priority=400)
     app.connect("doctree-read", _by_full_name)
+
+
+def _with_diagrams(
+    app: Sphinx, page: str, template: str, context: object, doctree: nodes.document | None
+) -> None:
+    """Lets the browser draw the diagrams of a page; without mermaid they stay text."""
+    blocks = doctree.findall(nodes.literal_block) if doctree and MERMAID.exists() else ()
+    if any(block.get("language") == "mermaid" for block in blocks):
+        for script in (MERMAID.name, "diagrams.js"):
+            app.add_js_file(script, loading_method="defer")
 
 
 def _with_navigation(app: Sphinx, name: str, source: list[str]) -> None:

@@ -448,8 +448,9 @@ class LocalServer:
                 )
             time.sleep(_POLL_SECONDS)
         raise LocalServerError(
-            f"the embedded server was not ready after {self._startup_timeout:g} s. The end of "
-            f"its log:\n{self._log_tail()}"
+            f"the embedded server was not ready after {self._startup_timeout:g} s. A busy machine "
+            "needs longer: serve --startup-timeout, LocalServer(startup_timeout=…). The end of its "
+            f"log:\n{self._log_tail()}"
         )
 
     def _log(self) -> str:
