@@ -80,11 +80,11 @@ class TritonPythonModel:
                 f"{tower.preprocessing_version} of the preprocessing, this is version "
                 f"{PREPROCESSING_VERSION}; export the tower again or use the matching iq-tools"
             )
-        dims = pb_utils.get_output_config_by_name(config, PIXELS)["dims"]
-        if pixels_of(tower).dims != tuple(int(side) for side in dims):
+        output = pb_utils.get_output_config_by_name(config, PIXELS)
+        if output and pixels_of(tower).dims != tuple(int(side) for side in output["dims"]):
             height, width = tower.image_size
             raise pb_utils.TritonModelException(
-                f"{folder} says {height}x{width}, this model's configuration {dims}; "
+                f"{folder} says {height}x{width}, this model's configuration {output['dims']}; "
                 f"write both with: iq-tools repository"
             )
         keep_freed_memory()
@@ -99,7 +99,7 @@ class TritonPythonModel:
             threads=int(parameters["threads"]) or usable_cores(),
         )
         self._counter = ImageCounter()
-        variable = metrics_variable(config["name"])
+        variable = metrics_variable(self._counted_as(config["name"]))
         address = os.environ.get(variable)
         self._metrics = _metrics_endpoint(self._counter, variable, address) if address else None
 
@@ -147,6 +147,10 @@ class TritonPythonModel:
             response = pb_utils.InferenceResponse(error=pb_utils.TritonError(repr(error)))
         sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
+    def _counted_as(self, model: str) -> str:
+        """The decoding step whose images this model's are."""
+        return model
+
     def finalize(self) -> None:
         """Ends the threads."""
         if self._metrics is not None:
@@ -165,14 +169,15 @@ def respond(pixels: Any, errors: list[str]) -> Any:
         The tensor with `MASK` and `ERROR` of as many rows.
     """
     mask = np.array([np.nan if error else 1.0 for error in errors], np.float32)
-    texts = np.array([error.encode() for error in errors], np.object_)
     return pb_utils.InferenceResponse(
-        [
-            pixels,
-            pb_utils.Tensor(MASK, mask.reshape(-1, 1)),
-            pb_utils.Tensor(ERROR, texts.reshape(-1, 1)),
-        ]
+        [pixels, pb_utils.Tensor(MASK, mask.reshape(-1, 1)), error_tensor(errors)]
     )
+
+
+def error_tensor(errors: list[str]) -> Any:
+    """The tensor `ERROR` of so many images."""
+    texts = np.array([error.encode() for error in errors], np.object_)
+    return pb_utils.Tensor(ERROR, texts.reshape(-1, 1))
 
 
 def metrics_variable(model: str) -> str:
