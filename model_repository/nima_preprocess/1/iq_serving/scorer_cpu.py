@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from concurrent.futures import wait
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,19 +67,23 @@ class TritonPythonModel(on_host.TritonPythonModel):
             None for each: the response, of `DISTRIBUTION` fp32 [n,10], `MEAN` and `STD` fp32 [n,1]
             and `ERROR` bytes [n,1], is sent when its last photo is scored.
         """
-        for request in requests:
-            files = pb_utils.get_input_tensor_by_name(request, IMAGE).as_numpy().reshape(-1)
+        # All of them first: what cannot be read fails before anything has begun.
+        batches = [
+            pb_utils.get_input_tensor_by_name(request, IMAGE).as_numpy().reshape(-1)
+            for request in requests
+        ]
+        for request, files in zip(requests, batches, strict=True):
             photos = [self._scorer.submit(file) for file in files]
-            arguments = (request.get_response_sender(), photos)
+            arguments = (request.get_response_sender(), partial(self._scores, photos))
             sender = threading.Thread(target=self._send, args=arguments, daemon=True)
             self._senders.add(sender)
             sender.start()
         self._host.wait_for_room()
         return [None] * len(requests)
 
-    def _send(self, sender: Any, photos: list[Photo]) -> None:
+    def _send(self, sender: Any, response: Callable[[], Any]) -> None:
         try:
-            super()._send(sender, photos)
+            super()._send(sender, response)
         finally:
             self._senders.discard(threading.current_thread())
 
@@ -87,7 +93,8 @@ class TritonPythonModel(on_host.TritonPythonModel):
             sender.join()
         super().finalize()
 
-    def _response(self, photos: list[Photo]) -> Any:
+    def _scores(self, photos: list[Photo]) -> Any:
+        """The response to a request, when its photos are scored."""
         tasks = [photo.task for photo in photos]
         while wait([task.future for task in tasks], LOOK_SECONDS).not_done:
             aside = [self._host.set_aside(task) for task in tasks]
