@@ -75,8 +75,8 @@ def first_row_seconds(photos: Sequence[str]) -> float:
 def make_small(photos: Sequence[str], folder: Path, count: int) -> list[str]:
     """So many small JPEGs with different bytes."""
     shrunk = []
-    for path in photos:
-        with Image.open(path) as image:
+    for photo in photos:
+        with Image.open(photo) as image:
             buffer = io.BytesIO()
             image.convert("RGB").resize(SMALL).save(buffer, "JPEG", quality=85)
         shrunk.append(buffer.getvalue())

@@ -9,6 +9,7 @@ for another, and no pixels leave the process.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import Final
@@ -99,12 +100,12 @@ class Scorer:
         # Where nothing else is under way, the other threads are free to help.
         alone = self._under_way == len(part) < self._engine.threads
         run = self._engine.together if alone else self._engine.apart
+        outputs: Sequence[Array] = ()
+        failure: BaseException | None = None
         try:
             outputs = run(pixels, np.ones((len(part), 1), np.float32))
         except BaseException as error:
-            outputs, failure = (), error
-        else:
-            failure = None
+            failure = error
         with self._lock:
             self._under_way -= len(part)
         for row, (photo, _) in enumerate(part):
