@@ -69,10 +69,12 @@ wheels: $(UV) ## build and check every room, and the models, as wheels in dist/,
 		--format cyclonedx1.5 --preview-features sbom-export --output-file dist/sbom.cdx.json
 
 # Photos of one and of twelve megapixels, and NVIDIA's program where it is not on the PATH:
-# make bench PHOTOS=DIR LARGE=DIR PERF_ANALYZER=FILE
-bench: install ## measure and rewrite the tables of docs/results/performance.md (half an hour)
+# make bench PHOTOS=DIR LARGE=DIR PERF_ANALYZER=FILE; with a container that runs on this CPU also
+# STOCK=localhost:8001.
+bench: install ## measure and rewrite the tables of docs/results/performance.md (ONLY="serving peers": some)
 	$(BIN)/python benchmarks/report.py $(if $(PHOTOS),--photos $(PHOTOS)) \
-		$(if $(LARGE),--large $(LARGE)) $(if $(PERF_ANALYZER),--perf-analyzer $(PERF_ANALYZER))
+		$(if $(LARGE),--large $(LARGE)) $(if $(PERF_ANALYZER),--perf-analyzer $(PERF_ANALYZER)) \
+		$(if $(STOCK),--stock $(STOCK)) $(if $(ONLY),--only $(ONLY))
 
 soak: install ## damage files, kill the server and watch its memory (two hours; MINUTES=60 CORPUS=DIR)
 	$(BIN)/python benchmarks/soak.py $(if $(MINUTES),--minutes $(MINUTES)) \

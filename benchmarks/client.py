@@ -35,6 +35,7 @@ from typing import Any, cast, get_args
 import numpy as np
 import tritonclient.grpc
 import tritonclient.utils.shared_memory as system_shared_memory
+from measure import figure, table
 from PIL import Image
 from tritonclient.grpc import service_pb2
 
@@ -84,7 +85,8 @@ def timed(action: Any) -> tuple[float, Any]:
 
 def compare(server: LocalServer, paths: Sequence[str], arguments: argparse.Namespace) -> None:
     """The SDK and the bare loop in turns; the ratio of each pair, then the median."""
-    print("in_flight  bare img/s  SDK img/s  SDK / bare (median of pairs)")
+    rows: list[tuple[object, ...]] = []
+    ratios: list[float] = []
     for in_flight in arguments.in_flight:
         bare, sdk = [], []
         with Client(server.url, batch_size=arguments.batch_size, in_flight=in_flight) as client:
@@ -102,10 +104,17 @@ def compare(server: LocalServer, paths: Sequence[str], arguments: argparse.Names
                     bare.append(results[0][0])
                     sdk.append(results[1][0])
         ratio = statistics.median(b / s for b, s in zip(bare, sdk, strict=True))
-        print(
-            f"{in_flight:9d}  {len(paths) / statistics.median(bare):10.0f}  "
-            f"{len(paths) / statistics.median(sdk):9.0f}  {ratio:.3f}"
+        rows.append(
+            (
+                in_flight,
+                f"{len(paths) / statistics.median(bare):.0f}",
+                f"{len(paths) / statistics.median(sdk):.0f}",
+                f"{ratio:.2f}",
+            )
         )
+        ratios.append(ratio)
+    print(table(("in flight", "bare loop, images/s", "SDK, images/s", "SDK / bare"), rows))
+    print(figure("the SDK / a bare tritonclient loop, least", f"{min(ratios):.2f}", "1.00"))
 
 
 def sweep(server: LocalServer, paths: Sequence[str], arguments: argparse.Namespace) -> None:

@@ -70,6 +70,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
 
 
+def figure(name: str, got: str, wanted: str) -> str:
+    """A line that `report.py` gathers into its table."""
+    return f"\n{name}: **{got}** (wanted: {wanted})\n"
+
+
 def machine() -> str:
     """One sentence about where the numbers come from."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
-from measure import in_turns, machine, ratio, table, versions
+from measure import figure, in_turns, machine, ratio, table, versions
 
 from iq_client import Client, LocalServer
 from iq_serving.contract import MASK, ONNX_FILE, PIXELS, TOWER_FILE, TOWER_MODEL, VERSION, Tower
@@ -156,9 +156,9 @@ def measure(paths: Sequence[str], *, rounds: int, seed_count: int) -> str:
         for name, result in results.items()
     ]
     text = table(("contender", "photos/s", "ms per photo"), rows)
-    text += f"\nserved / raw limit: **{ratio(limit, served):.2f}** (wanted: 0.90)\n"
+    text += figure("served / raw limit", f"{ratio(limit, served):.2f}", "0.95")
     if seed_count:
-        text += f"\nserved / seed: **{ratio(results[SEED], served):.1f}x** (wanted: 20x)\n"
+        text += figure("served / seed", f"{ratio(results[SEED], served):.1f}x", "25x")
     return text
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from tests.repositories import as_ensemble
 
 from iq_client import LocalServer
 
@@ -38,6 +40,16 @@ def example_photos() -> list[Path]:
 def server(model_repository: Path) -> Iterator[LocalServer]:
     """The embedded Triton with the committed repository, started once for all tests."""
     with LocalServer(model_repository, http_port=0, metrics_port=0) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def ensemble_server(
+    model_repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalServer]:
+    """The same repository in its steps, as the container serves it, started once for all tests."""
+    copy = shutil.copytree(model_repository, tmp_path_factory.mktemp("ensemble") / "repository")
+    with LocalServer(as_ensemble(copy), http_port=0, metrics_port=0) as running:
         yield running
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
+from pathlib import Path
 
 import pytest
 from tests.client.fakes import FakeTransport, HoldingTransport
@@ -74,8 +75,28 @@ def test_the_batch_size_of_the_transport_is_respected() -> None:
 
 def test_chunks_are_neighbours() -> None:
     given = [Source(str(index), bytes) for index in range(7)]
-    assert list(chunks(given, 3)) == [given[:3], given[3:6], given[6:]]
-    assert list(chunks([], 3)) == []
+    assert list(chunks(given, 3, 1000)) == [given[:3], given[3:6], given[6:]]
+    assert list(chunks([], 3, 1000)) == []
+
+
+def test_a_chunk_of_large_files_is_one_request(tmp_path: Path) -> None:
+    sizes = (40, 40, 40, 200, 10, 10)
+    given = []
+    for number, size in enumerate(sizes):
+        path = tmp_path / str(number)
+        path.write_bytes(bytes(size))
+        given.append(Source(str(path), path.read_bytes, is_file=True))
+    gone = Source(str(tmp_path / "gone"), bytes, is_file=True)
+    expected = [given[:2], given[2:3], given[3:4], [*given[4:], gone]]
+    assert list(chunks([*given, gone], 4, 100)) == expected
+
+
+def test_a_full_chunk_is_given_before_another_source_is_asked_for() -> None:
+    def sources() -> Iterator[Source]:
+        yield from (Source(str(index), bytes) for index in range(2))
+        raise AssertionError("read too far")
+
+    assert len(next(chunks(sources(), 2, 1000))) == 2
 
 
 @pytest.mark.parametrize("size", [0, -3])

@@ -14,10 +14,12 @@ from PIL import Image
 from tritonclient.grpc import model_config_pb2
 
 from iq_serving.contract import NO_LICENCE, QUANTILES, UNVERSIONED, Tower
+from iq_tools.cores import INSTANCES
 from iq_tools.repository import repository_files
 
 CONFIGS = (
     "nima/config.pbtxt",
+    "nima/configs/embedded.pbtxt",
     "nima_preprocess/config.pbtxt",
     "nima_preprocess/configs/tensorrt.pbtxt",
     "nima_tower/config.pbtxt",
@@ -71,6 +73,7 @@ def test_runtime_of_each_configuration(model_repository: Path) -> None:
     found = {name: _read(model_repository / name) for name in CONFIGS}
     assert {name: config.backend or config.platform for name, config in found.items()} == {
         "nima/config.pbtxt": "ensemble",
+        "nima/configs/embedded.pbtxt": "python",
         "nima_preprocess/config.pbtxt": "python",
         "nima_preprocess/configs/tensorrt.pbtxt": "python",
         "nima_tower/config.pbtxt": "onnxruntime",
@@ -100,16 +103,31 @@ def test_the_ensemble_is_of_the_version_of_its_tower(name: str, model_repository
     # Where one tower follows another, both are there for a while; not each has a plan.
     if name in ("nima_tower/config.pbtxt", "nima_tower/configs/embedded.pbtxt"):
         assert policy.WhichOneof("policy_choice") == "all"
-    elif name == "nima_tower/configs/tensorrt.pbtxt":
+    elif name in ("nima_tower/configs/tensorrt.pbtxt", "nima/configs/embedded.pbtxt"):
         assert policy.specific.versions == [served]
 
 
-def test_the_steps_on_a_cpu_may_take_turns(model_repository: Path) -> None:
-    wanted = []
-    for name in ("nima_preprocess/config.pbtxt", "nima_tower/configs/embedded.pbtxt"):
-        (group,) = _read(model_repository / name).instance_group
-        wanted.append([(entry.name, entry.count) for entry in group.rate_limiter.resources])
-    assert wanted == [[("cores", 1)]] * 2
+@pytest.mark.parametrize("name", ["config.pbtxt", "configs/embedded.pbtxt"])
+def test_the_steps_on_a_cpu_may_take_turns(name: str, model_repository: Path) -> None:
+    (decoding,) = _read(model_repository / "nima_preprocess" / "config.pbtxt").instance_group
+    (tower,) = _read(model_repository / "nima_tower" / name).instance_group
+    (held,) = decoding.rate_limiter.resources
+    (each,) = tower.rate_limiter.resources
+    assert held.name == each.name
+    # Decoding leaves nothing for a tower; all instances of the tower go on side by side.
+    assert held.count == each.count * tower.count > 0
+
+
+def test_an_instance_of_the_stock_tower_has_one_thread(model_repository: Path) -> None:
+    config = _read(model_repository / "nima_tower" / "config.pbtxt")
+    assert config.parameters["intra_op_thread_count"].string_value == "1"
+    (group,) = config.instance_group
+    assert group.kind == model_config_pb2.ModelInstanceGroup.KIND_AUTO  # a GPU is taken
+    assert group.count == INSTANCES
+    plan = _read(model_repository / "nima_tower" / "configs" / "tensorrt.pbtxt")
+    assert [(group.kind, group.count) for group in plan.instance_group] == [
+        (model_config_pb2.ModelInstanceGroup.KIND_GPU, 1)
+    ]
 
 
 def test_the_warmup_photo_is_one_string_of_an_image(model_repository: Path) -> None:

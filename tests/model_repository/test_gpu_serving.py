@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pytest
 import tritonclient.grpc as triton
 from PIL import Image
+from tests.repositories import as_ensemble
 
 from iq_client import LocalServer, LocalServerError
 
@@ -25,7 +26,7 @@ OUTPUTS = ("DISTRIBUTION", "MEAN", "STD", "ERROR")
 
 def _without_gpu(model_repository: Path, folder: Path, device: str) -> Path:
     """A copy whose configuration `embedded` is what `tensorrt` is, without a GPU."""
-    copy = shutil.copytree(model_repository, folder / "repository")
+    copy = as_ensemble(shutil.copytree(model_repository, folder / "repository"))
     configs = copy / "nima_preprocess" / "configs"
     text = (configs / "tensorrt.pbtxt").read_text()
     for old, new in (

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from PIL import Image
+from tests.repositories import as_ensemble
 
 from iq_client import LocalServer
 from iq_serving.layout import Place
@@ -140,7 +141,7 @@ def _ask_many(server: LocalServer, photo: bytes) -> triton.InferenceServerClient
 @pytest.fixture
 def noting(model_repository: Path, tmp_path: Path) -> tuple[Path, dict[str, Path]]:
     """A copy of the repository whose steps note when they are busy, and where."""
-    copy = shutil.copytree(model_repository, tmp_path / "repository")
+    copy = as_ensemble(shutil.copytree(model_repository, tmp_path / "repository"))
     notes = {step: tmp_path / step for step in STEPS}
     for step, path in notes.items():
         with (copy / step / "1" / "model.py").open("a") as file:
@@ -169,15 +170,20 @@ def test_with_the_rate_limiter_the_steps_take_turns(
         assert all(b <= start or end <= a for a, b in busy[1])
 
 
+def _gated(copy: Path, models: Iterable[str], folder: Path) -> dict[str, Gate]:
+    """Gates that the executions of some models of a repository wait at."""
+    gates = {model: Gate(folder / f"{model}.sizes", folder / f"{model}.closed") for model in models}
+    for model, gate in gates.items():
+        with (copy / model / "1" / "model.py").open("a") as file:
+            file.write(GATING.format(sizes=str(gate.sizes), closed=str(gate.closed)))
+    return gates
+
+
 @pytest.fixture
 def gated(model_repository: Path, tmp_path: Path) -> tuple[Path, dict[str, Gate]]:
     """A copy of the repository whose steps wait at gates."""
-    copy = shutil.copytree(model_repository, tmp_path / "repository")
-    gates = {step: Gate(tmp_path / f"{step}.sizes", tmp_path / f"{step}.closed") for step in STEPS}
-    for step, gate in gates.items():
-        with (copy / step / "1" / "model.py").open("a") as file:
-            file.write(GATING.format(sizes=str(gate.sizes), closed=str(gate.closed)))
-    return copy, gates
+    copy = as_ensemble(shutil.copytree(model_repository, tmp_path / "repository"))
+    return copy, _gated(copy, STEPS, tmp_path)
 
 
 def _waiting(server: LocalServer, step: str) -> int:
@@ -228,9 +234,18 @@ def test_requests_that_wait_are_executed_together_in_preferred_sizes(
         assert max(rest) in PREFERRED
 
 
-def test_a_full_queue_rejects_at_once(gated: tuple[Path, dict[str, Gate]], photo: bytes) -> None:
-    copy, gates = gated
-    config = copy / "nima_preprocess" / "config.pbtxt"
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [("nima", "configs/embedded.pbtxt"), ("nima_preprocess", "config.pbtxt")],
+)
+def test_a_full_queue_rejects_at_once(
+    model: str, name: str, model_repository: Path, tmp_path: Path, photo: bytes
+) -> None:
+    copy = shutil.copytree(model_repository, tmp_path / "repository")
+    if model != "nima":
+        as_ensemble(copy)
+    gates = _gated(copy, [model], tmp_path)
+    config = copy / model / name
     text = config.read_text()
     assert "max_queue_size: 128" in text
     config.write_text(text.replace("max_queue_size: 128", "max_queue_size: 1"))
@@ -244,7 +259,7 @@ def test_a_full_queue_rejects_at_once(gated: tuple[Path, dict[str, Gate]], photo
 
     with LocalServer(copy) as server:
         client = triton.InferenceServerClient(server.url)
-        with ThreadPoolExecutor(REQUESTS) as pool, _closed([gates["nima_preprocess"]]):
+        with ThreadPoolExecutor(REQUESTS) as pool, _closed(gates.values()):
             asked = [pool.submit(status, client) for _ in range(REQUESTS)]
             # While the step is held up only a rejection is an answer.
             first, _ = wait(asked, return_when=FIRST_COMPLETED)
@@ -252,12 +267,15 @@ def test_a_full_queue_rejects_at_once(gated: tuple[Path, dict[str, Gate]], photo
         assert {future.result() for future in asked} == {"scored", "StatusCode.UNAVAILABLE"}
 
 
+@pytest.mark.parametrize("model", ["nima", "nima_preprocess"])
 def test_nobody_waits_for_files_that_take_long(
-    model_repository: Path, tmp_path: Path, photo: bytes
+    model: str, model_repository: Path, tmp_path: Path, photo: bytes
 ) -> None:
     copy = shutil.copytree(model_repository, tmp_path / "repository")
+    if model != "nima":
+        as_ensemble(copy)
     gate = Gate(tmp_path / "sizes", tmp_path / "closed")
-    with (copy / "nima_preprocess" / "1" / "model.py").open("a") as file:
+    with (copy / model / "1" / "model.py").open("a") as file:
         file.write(SLOW.format(closed=str(gate.closed)))
     with LocalServer(copy) as server, ThreadPoolExecutor(SLOW_FILES) as pool, _closed([gate]):
         client = triton.InferenceServerClient(server.url)
@@ -280,5 +298,4 @@ def test_the_version_that_was_written_last_is_served(
         client = triton.InferenceServerClient(server.url)
         assert client.get_model_metadata("nima").versions == ["2"]
         assert not client.is_model_ready("nima", "1")
-        assert client.is_model_ready("nima_tower", "1")  # for the way back
         _ask(client, photo)

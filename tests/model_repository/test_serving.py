@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pytest
 import tritonclient.grpc as triton
 from PIL import Image
+from tests.repositories import as_ensemble
 
 from iq_client import LocalServer
 from iq_serving.preprocessing import load_pixels
@@ -50,8 +51,36 @@ def _score(client: triton.InferenceServerClient, files: list[bytes]) -> dict[str
 
 
 @pytest.mark.parametrize("model", ["nima", "nima_preprocess", "nima_tower"])
-def test_the_three_models_are_ready(client: triton.InferenceServerClient, model: str) -> None:
-    assert client.is_model_ready(model)
+def test_the_three_models_are_ready(ensemble_server: LocalServer, model: str) -> None:
+    assert triton.InferenceServerClient(ensemble_server.url).is_model_ready(model)
+
+
+@pytest.mark.parametrize("model", ["nima_preprocess", "nima_tower"])
+def test_the_embedded_server_needs_no_steps(
+    client: triton.InferenceServerClient, model: str
+) -> None:
+    assert client.is_model_ready("nima")
+    assert not client.is_model_ready(model)
+
+
+def test_one_process_scores_as_the_ensemble_of_the_steps_does(
+    client: triton.InferenceServerClient,
+    ensemble_server: LocalServer,
+    example_photos: list[Path],
+) -> None:
+    photos = [path.read_bytes() for path in example_photos]
+    whole = photos[0]
+    bad = [b"", whole[: len(whole) // 2], b"not an image"]
+    files = [*photos[:3], *bad, *photos[3:]]
+    found = _score(client, files)
+    expected = _score(triton.InferenceServerClient(ensemble_server.url), files)
+    np.testing.assert_array_equal(found["ERROR"], expected["ERROR"])
+    assert (found["ERROR"] != b"").sum() == len(bad)
+    assert np.nanstd(expected["MEAN"]) > 0.1
+    for name in ("DISTRIBUTION", "MEAN", "STD"):
+        assert found[name].shape == expected[name].shape
+        assert np.isnan(found[name][3:6]).all()
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-6, rtol=0)
 
 
 def test_scores_are_those_of_the_graph_on_the_same_pixels(
@@ -172,7 +201,7 @@ def test_priorities_are_accepted(
 
 
 def test_packages_beside_the_model_are_found(model_repository: Path, tmp_path: Path) -> None:
-    copy = shutil.copytree(model_repository, tmp_path / "repository")
+    copy = as_ensemble(shutil.copytree(model_repository, tmp_path / "repository"))
     packages = copy / "nima_preprocess" / "site-packages"
     packages.mkdir()
     (packages / "only_beside_the_model.py").write_text("")

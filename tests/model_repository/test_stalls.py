@@ -33,7 +33,7 @@ def test_photos_are_scored_although_a_process_stalls(
         scores: list[Score] = []
         asking = threading.Thread(target=lambda: scores.extend(client.score_images(photos)))
         asking.start()
-        process = process_of("nima_preprocess", server.pid)
+        process = process_of("nima", server.pid)
         os.kill(process, signal.SIGSTOP)
         time.sleep(STALL_SECONDS)
         os.kill(process, signal.SIGCONT)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import tritonclient.grpc as triton
+from tests.repositories import as_ensemble
 
 from iq_client import LocalServer, LocalServerError
 
@@ -16,7 +17,7 @@ FIRST_IMPORT = "import io\n"
 
 def _copy(model_repository: Path, folder: Path, first_line: str) -> Path:
     """A repository whose preprocessing begins with another line."""
-    copy = shutil.copytree(model_repository, folder / "repository")
+    copy = as_ensemble(shutil.copytree(model_repository, folder / "repository"))
     preprocessing = copy / "nima_preprocess" / "1" / "iq_serving" / "preprocessing.py"
     source = preprocessing.read_text()
     assert source.count(FIRST_IMPORT) == 1

@@ -10,7 +10,7 @@ import pytest
 
 from iq_client import LocalServer
 
-STEPS = ("nima_preprocess", "nima_tower")
+STEPS = ("nima", "nima_preprocess", "nima_tower")
 # Put behind a model's own code: what of the package was loaded, and what an absolute import finds.
 TELLING = """
 
@@ -31,7 +31,8 @@ def repository(model_repository: Path, tmp_path_factory: pytest.TempPathFactory)
     for step in STEPS:
         with (copy / step / "1" / "model.py").open("a") as file:
             file.write(TELLING.format(path=str(copy / f"{step}.json")))
-    with LocalServer(copy):
+    every = ("--model-control-mode=explicit", "--load-model=*")
+    with LocalServer(copy, extra_arguments=every):
         pass
     return copy
 

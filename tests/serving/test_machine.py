@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iq_serving.machine import has_bf16, usable_cores
+from iq_serving.machine import has_bf16, has_vnni, usable_cores
 
 
 def _group(root: Path, path: str, **files: str) -> None:
@@ -88,3 +88,13 @@ def test_bf16_is_read_from_the_flags(tmp_path: Path, flags: str, expected: bool)
     path = tmp_path / "cpuinfo"
     path.write_text(f"processor\t: 0\nflags\t\t: {flags}\nbogomips\t: 1\n")
     assert has_bf16(path) is expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [("fpu avx2 avx512_vnni", True), ("fpu avx_vnni", True), ("fpu avx2 avx512f", False)],
+)
+def test_vnni_is_read_from_the_flags(tmp_path: Path, flags: str, expected: bool) -> None:
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+    assert has_vnni(path) is expected

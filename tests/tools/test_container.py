@@ -239,12 +239,12 @@ def test_the_trial_of_the_alerts_leaves_none_out() -> None:
 
 @pytest.mark.parametrize("who", ["dashboard", "alerts"])
 def test_prometheus_is_asked_for_metrics_that_the_server_has(
-    who: str, server: LocalServer, example_photos: list[Path]
+    who: str, ensemble_server: LocalServer, example_photos: list[Path]
 ) -> None:
     asked = set(re.findall(r"\b(?:nv|iq)_[a-z_]+", _expressions()[who]))
-    with Client(server.url) as client:
+    with Client(ensemble_server.url) as client:
         client.score_images(example_photos[:1], raise_on_error=True)
-    with urllib.request.urlopen(server.metrics_url) as response:
+    with urllib.request.urlopen(ensemble_server.metrics_url) as response:
         text = response.read().decode() + ImageCounter().text()
     text += Tally(0).to_prometheus()  # of bulk runs, through the node exporter
     offered = set(re.findall(r"^# TYPE (\w+) ", text, re.M))
@@ -253,8 +253,8 @@ def test_prometheus_is_asked_for_metrics_that_the_server_has(
     assert {name for name in asked if not name.startswith("nv_gpu_")} <= offered
 
 
-def test_alerts_tell_apart_by_labels_that_the_metrics_have(server: LocalServer) -> None:
-    with urllib.request.urlopen(server.metrics_url) as response:
+def test_alerts_tell_apart_by_labels_that_the_metrics_have(ensemble_server: LocalServer) -> None:
+    with urllib.request.urlopen(ensemble_server.metrics_url) as response:
         text = response.read().decode()
     for metric in ("nv_inference_request_success", "nv_inference_request_failure"):
         assert re.search(rf'^{metric}{{[^}}]*model="nima"', text, re.M)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,16 +15,18 @@ from pathlib import Path
 
 import pytest
 from tests.processes import process_of
+from tests.repositories import as_ensemble
 
 from iq_client import LocalServer
 from iq_tools.health import main
 
 
 @pytest.fixture
-def own_server(model_repository: Path) -> Iterator[LocalServer]:
+def own_server(model_repository: Path, tmp_path: Path) -> Iterator[LocalServer]:
     """A server of the test's own, which answers from memory what was asked before."""
     cached = ("--cache-config=local,size=1048576",)
-    with LocalServer(model_repository, http_port=0, extra_arguments=cached) as running:
+    copy = as_ensemble(shutil.copytree(model_repository, tmp_path / "repository"))
+    with LocalServer(copy, http_port=0, extra_arguments=cached) as running:
         # The embedded server's own supervisor would start it anew; a container has none.
         supervisor = int(
             Path(f"/proc/{running.pid}/stat").read_text().rpartition(")")[2].split()[1]

@@ -46,7 +46,10 @@ def test_a_repository_is_whole_and_the_same_every_time(onnx_file: Path, tmp_path
     first = _contents(tmp_path)
     assert {str(path) for path in first} == {
         "nima/config.pbtxt",
-        "nima/1/.gitkeep",
+        "nima/configs/embedded.pbtxt",
+        "nima/1/model.py",
+        *(f"nima/1/iq_serving/{name}" for name in MODULES),
+        "nima/warmup/IMAGE",
         "nima_preprocess/config.pbtxt",
         "nima_preprocess/configs/tensorrt.pbtxt",
         "nima_preprocess/1/model.py",
@@ -68,7 +71,7 @@ def test_a_repository_is_whole_and_the_same_every_time(onnx_file: Path, tmp_path
 
 def test_the_server_gets_the_very_code_that_training_imports(description: dict[str, Any]) -> None:
     written = repository_files({1: _tower(description)})
-    for model in ("nima_preprocess", "nima_tower"):
+    for model in ("nima", "nima_preprocess", "nima_tower"):
         for name in MODULES:
             copy = written[Path(model, "1", "iq_serving", name)].decode()
             header, _, code = copy.partition("\n")
@@ -266,5 +269,5 @@ def test_server_code_imports_nothing_that_the_server_lacks(description: dict[str
     }
     # What a configuration asks for is imported when it does.
     assert {path.name: names for path, names in foreign.items() if names} == {
-        "tower_cpu.py": {"onnxruntime"}
+        "engines.py": {"onnxruntime"}
     }

@@ -15,8 +15,10 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
+from iq_serving.machine import usable_cores
 from iq_tools.access import KEY_VARIABLE, access_arguments
 from iq_tools.cli import cli
+from iq_tools.cores import tower_instances
 from iq_tools.errors import (
     GpuError,
     GraphError,
@@ -52,9 +54,29 @@ def test_without_a_gpu_the_default_configuration_is_served(
 ) -> None:
     program("nvidia-smi", "echo 'No devices were found'; exit 6")
     start = _prepare(repository, photos, tmp_path)
-    assert (start.repository, start.config_name) == (repository, None)
+    assert start.config_name is None
     assert "no NVIDIA GPU" in start.reason
     assert not any("model-config-name" in part for part in start.command([]))
+    config = (start.repository / "nima_tower" / "config.pbtxt").read_text()
+    assert tower_instances(usable_cores(), "KIND_CPU") in config
+    assert start.reason.endswith(f"for each core: {usable_cores()}")
+
+
+def test_a_repository_that_is_to_be_reloaded_is_served_as_it_lies(
+    repository: Path, program: Program, tmp_path: Path
+) -> None:
+    program("nvidia-smi", "echo 'No devices were found'; exit 6")
+    program("tritonserver", 'printf "%s\\n" "$@"')
+    served = subprocess.run(
+        [Path(sys.executable).with_name("iq-tools"), "serve",
+         "--model-repository", str(repository), "--work", str(tmp_path / "work"),
+         "--cache", str(tmp_path / "cache"), "--photos", str(tmp_path),
+         "--model-control-mode=explicit"],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )  # fmt: skip
+    assert f"--model-repository={repository}\n" in served.stdout
 
 
 @pytest.mark.usefixtures("gpu", "trtexec")
@@ -140,7 +162,7 @@ def test_gpus_of_several_kinds_are_left_to_onnx_runtime(
     both = "echo 'NVIDIA L4, 8.9, 590.10'; echo 'NVIDIA H100, 9.0, 590.10'"
     program("nvidia-smi", both)
     start = _prepare(repository, photos, tmp_path)
-    assert start.config_name is None
+    assert (start.repository, start.config_name) == (repository, None)  # KIND_AUTO takes them
     assert "--gpus device=0" in start.reason
 
 
@@ -276,7 +298,7 @@ def test_an_old_tensorrt_is_named(
 @pytest.mark.usefixtures("gpu", "trtexec")
 def test_onnx_runtime_can_be_asked_for(repository: Path, photos: Path, tmp_path: Path) -> None:
     start = _prepare(repository, photos, tmp_path, runtime="onnxruntime")
-    assert start.config_name is None
+    assert (start.repository, start.config_name) == (repository, None)  # KIND_AUTO takes the GPU
     assert not (tmp_path / "cache").exists()
 
 

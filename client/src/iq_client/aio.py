@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from types import TracebackType
 from typing import Self, TypeAlias
 
-from iq_client.engine import chunks
+from iq_client.engine import Engine, chunks
 from iq_client.errors import ScoringError
 from iq_client.groups import Fingerprints, Grouping, group_images
 from iq_client.images.inputs import Input, InputOptions, Inputs, expand, expand_one
@@ -53,7 +53,7 @@ class AsyncClient(BaseClient):
         """`Client.iter_scores` for `async for`."""
         await asyncio.to_thread(self._engine.connect)
         with self._engine.call(self._deadline) as pending:
-            async for chunk in _chunks(images, self._engine.batch_size, self._input_options):
+            async for chunk in _chunks(images, self._engine, self._input_options):
                 pending.submit(chunk)
                 while pending.due:
                     for score in await asyncio.wrap_future(pending.pop()):
@@ -75,7 +75,7 @@ class AsyncClient(BaseClient):
         prints = Fingerprints()
 
         async def watched() -> AsyncIterator[Source]:
-            async for chunk in _chunks(images, self._engine.batch_size, self._input_options):
+            async for chunk in _chunks(images, self._engine, self._input_options):
                 for source in chunk:
                     yield prints.watch(source)
 
@@ -113,21 +113,21 @@ class AsyncClient(BaseClient):
 
 
 async def _chunks(
-    images: AsyncInputs, size: int, options: InputOptions
+    images: AsyncInputs, engine: Engine, options: InputOptions
 ) -> AsyncIterator[list[Source]]:
     if not isinstance(images, AsyncIterable):
-        async for chunk in _drain(expand(images, options), size):
+        async for chunk in _drain(expand(images, options), engine):
             yield chunk
         return
     items: list[tuple[int, Input]] = []
     index = itertools.count()
     async for item in images:
         items.append((next(index), item))
-        if len(items) == size:
-            async for chunk in _drain(_expand_items(items, options), size):
+        if len(items) == engine.batch_size:
+            async for chunk in _drain(_expand_items(items, options), engine):
                 yield chunk
             items = []
-    async for chunk in _drain(_expand_items(items, options), size):
+    async for chunk in _drain(_expand_items(items, options), engine):
         yield chunk
 
 
@@ -135,7 +135,7 @@ def _expand_items(items: Iterable[tuple[int, Input]], options: InputOptions) -> 
     return itertools.chain.from_iterable(expand_one(item, index, options) for index, item in items)
 
 
-async def _drain(sources: Iterable[Source], size: int) -> AsyncIterator[list[Source]]:
-    iterator = chunks(sources, size)
+async def _drain(sources: Iterable[Source], engine: Engine) -> AsyncIterator[list[Source]]:
+    iterator = chunks(sources, engine.batch_size, engine.max_request_bytes)
     while chunk := await asyncio.to_thread(next, iterator, None):
         yield chunk

@@ -71,7 +71,11 @@ class Client(BaseClient):
         """
         self._engine.connect()
         with self._engine.call(self._deadline) as pending:
-            for chunk in chunks(expand(images, self._input_options), self._engine.batch_size):
+            for chunk in chunks(
+                expand(images, self._input_options),
+                self._engine.batch_size,
+                self._engine.max_request_bytes,
+            ):
                 pending.submit(chunk)
                 while pending.due:
                     yield from pending.pop().result()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 _BF16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
+_VNNI_FLAGS: Final = frozenset({"avx512_vnni", "avx_vnni"})
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _OWN_CGROUP: Final = Path("/proc/self/cgroup")
 _CPU_INFO: Final = Path("/proc/cpuinfo")
@@ -68,9 +69,12 @@ def memory_limit(*, cgroups: Path = _CGROUPS, own: Path = _OWN_CGROUP) -> int:
 
 def has_bf16(cpu_info: Path = _CPU_INFO) -> bool:
     """True where the processor multiplies bf16 by itself (AVX512-BF16 or AMX)."""
-    lines = cpu_info.read_text(encoding="utf-8").splitlines()
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    return not _BF16_FLAGS.isdisjoint(flags.split())
+    return not _BF16_FLAGS.isdisjoint(_flags(cpu_info))
+
+
+def has_vnni(cpu_info: Path = _CPU_INFO) -> bool:
+    """True where the processor adds up products of eight bits at once (AVX512-VNNI or AVX-VNNI)."""
+    return not _VNNI_FLAGS.isdisjoint(_flags(cpu_info))
 
 
 def keep_freed_memory() -> None:
@@ -84,6 +88,11 @@ def keep_freed_memory() -> None:
     if hasattr(libc, "mallopt"):
         libc.mallopt(_M_TRIM_THRESHOLD, MALLOC_THRESHOLDS["MALLOC_TRIM_THRESHOLD_"])
         libc.mallopt(_M_MMAP_THRESHOLD, MALLOC_THRESHOLDS["MALLOC_MMAP_THRESHOLD_"])
+
+
+def _flags(cpu_info: Path) -> list[str]:
+    lines = cpu_info.read_text(encoding="utf-8").splitlines()
+    return next((line for line in lines if line.startswith("flags")), "").split()
 
 
 def _folders(cgroups: Path, own: Path, controller: str) -> list[Path]:

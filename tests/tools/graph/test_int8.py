@@ -30,6 +30,7 @@ from iq_tools.repository import CpuPrecision, repository_files, write_repository
 pytestmark = pytest.mark.slow  # starts servers of its own
 
 TOWER = Path("nima_tower")
+SERVED = Path("nima", "configs", "embedded.pbtxt")
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -93,7 +94,7 @@ def test_the_server_scores_with_it_and_orders_alike(
     repository: Path, description_size: tuple[int, int], tmp_path: Path
 ) -> None:
     config = text_format.Parse(
-        (repository / TOWER / "configs" / "embedded.pbtxt").read_text(),
+        (repository / SERVED).read_text(),
         model_config_pb2.ModelConfig(),
     )
     assert config.parameters["precision"].string_value == "int8"
@@ -149,17 +150,17 @@ def test_bf16_is_refused_where_the_processor_lacks_it(
     assert not (tmp_path / "one").exists()
     # A repository from another machine: the server refuses as well, and does not serve f32.
     write_repository(onnx_file, tmp_path / "two")
-    config = tmp_path / "two" / TOWER / "configs" / "embedded.pbtxt"
+    config = tmp_path / "two" / SERVED
     tower = Tower.read(tmp_path / "two" / TOWER / "1" / "tower.json")
     files = repository_files({1: tower}, precision="bf16")
-    config.write_bytes(files[TOWER / "configs" / "embedded.pbtxt"])
+    config.write_bytes(files[SERVED])
     with pytest.raises(LocalServerError, match="this processor has no bf16"):
         LocalServer(tmp_path / "two").start()
 
 
 def test_an_int8_repository_without_its_graph_is_refused(onnx_file: Path, tmp_path: Path) -> None:
     write_repository(onnx_file, tmp_path)
-    config = tmp_path / TOWER / "configs" / "embedded.pbtxt"
+    config = tmp_path / SERVED
     config.write_text(config.read_text().replace('"f32"', '"int8"'))
     with pytest.raises(LocalServerError, match=f"{INT8_FILE} is missing"):
         LocalServer(tmp_path).start()
@@ -170,7 +171,7 @@ def test_openvino_scores_like_onnx_runtime(
 ) -> None:
     pytest.importorskip("openvino")
     write_repository(onnx_file, tmp_path)
-    config = tmp_path / TOWER / "configs" / "embedded.pbtxt"
+    config = tmp_path / SERVED
     config.write_text(config.read_text().replace('"onnxruntime"', '"openvino"'))
     pixels = _photos(5, description_size)
     files = []

@@ -111,13 +111,14 @@ def test_a_sweep_of_nothing_is_refused(numbers: dict[str, Any]) -> None:
 @pytest.mark.skipif(
     shutil.which("perf_analyzer") is None, reason="needs NVIDIA's perf_analyzer on the PATH"
 )
-def test_a_running_server_is_measured(server: LocalServer, tmp_path: Path) -> None:
+def test_a_running_server_is_measured(ensemble_server: LocalServer, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     Image.effect_mandelbrot((320, 240), (-2, -1, 1, 1), 50).save(photos / "a.jpg")
     result = CliRunner().invoke(
         cli,
-        ["perf", "--url", server.url, "--photos", str(photos), "--output", str(tmp_path / "out"),
+        ["perf", "--url", ensemble_server.url, "--photos", str(photos),
+         "--output", str(tmp_path / "out"),
          "--batch", "2", "--concurrency", "1,2", "--requests", "4"],
     )  # fmt: skip
     assert result.exit_code == 0, result.output

@@ -40,6 +40,7 @@ from iq_serving.identity import config_parameter
 from iq_serving.layout import Place
 from iq_serving.machine import has_bf16
 from iq_serving.preprocessing import PREPROCESSING_VERSION
+from iq_tools.cores import one_process, tower_instances
 from iq_tools.errors import GraphError, InputError
 from iq_tools.files import staged
 from iq_tools.photos import read_photos
@@ -60,8 +61,8 @@ dynamic_batching {{
   default_priority_level: {PRIORITIES}
   default_queue_policy {{ max_queue_size: {MAX_QUEUE_SIZE} }}
 }}"""
-# Both steps want the one resource: whoever asks for the rate limiter has them take turns.
-_ALTERNATING: Final = 'rate_limiter { resources [ { name: "cores" count: 1 } ] }'
+
+AUTO: Final = "auto"
 
 _PACKAGE: Final = "iq_serving"
 _GPU_MODEL_FILE: Final = "model_gpu.py"
@@ -69,6 +70,7 @@ _GPU_MODEL_FILE: Final = "model_gpu.py"
 _MODULES: Final = {
     PREPROCESS_MODEL: {"model.py": "preprocess_host", _GPU_MODEL_FILE: "preprocess_gpu"},
     TOWER_MODEL: {"model.py": "tower_cpu"},
+    ENSEMBLE_MODEL: {"model.py": "scorer_cpu"},
 }
 _USUAL: Final = Place()
 # Triton takes more, but these are names in every file system, URL and metric.
@@ -108,7 +110,8 @@ class CpuPrecision:
     """The precision of the embedded tower.
 
     Attributes:
-        name: One of `PRECISIONS`.
+        name: One of `PRECISIONS`, or `AUTO` for the quickest of this machine that keeps the order
+            of photos.
         calibration: Folder of real photos; `int8` needs it.
     """
 
@@ -163,14 +166,21 @@ def write_repository(
             "bf16 needs a processor that computes in it, and this one has neither AVX512-BF16 nor "
             "AMX. Write the repository on the machine that serves it, or take --precision f32"
         )
-    if precision.name == INT8:
+    name = precision.name
+    if name == AUTO:
+        from iq_tools.precision import quickest
+
+        name, graph = quickest(onnx_file, source.tower, precision.calibration, report=report)
+        if graph is not None:
+            contents[place.folder / INT8_FILE] = graph
+    elif name == INT8:
         if precision.calibration is None:
             raise InputError("int8 takes its scales from real photos: add --calibration FOLDER")
         from iq_tools.graph.int8 import quantize
 
         photos = read_photos(precision.calibration, source.tower)
         contents[place.folder / INT8_FILE] = quantize(onnx_file, photos, report=report)
-    contents |= repository_files(towers, place=place, precision=precision.name)
+    contents |= repository_files(towers, place=place, precision=name)
     contents[place.folder / TOWER_FILE] = contents.pop(place.folder / TOWER_FILE)
     with staged({output / path: content for path, content in contents.items()}):
         if drop_plan_of_another(output / place.folder, source.sha256):
@@ -229,7 +239,8 @@ def repository_files(
         "gpu_model_file": _GPU_MODEL_FILE,
         "batching": _BATCHING,
         "version": place.version,
-        "alternating": _ALTERNATING,
+        "one_process": one_process(),
+        "tower_instances": tower_instances(),
         "image": IMAGE_TENSOR.name,
         "pixels": pixels.name,
         "mask": MASK_TENSOR.name,
@@ -261,8 +272,6 @@ def repository_files(
             Path(model, "configs", f"{variant}.pbtxt") if variant else Path(model, "config.pbtxt")
         )
         written[path] = (_CONFIG_HEADER + text).encode()
-    # Triton wants a version of an ensemble as well, and git keeps no empty folder.
-    written[Path(place.ensemble, str(place.version), ".gitkeep")] = b""
     modules = {
         file.name: (_COPY_HEADER + file.read_text(encoding="utf-8")).encode()
         for file in _children(files(_PACKAGE), ".py")
@@ -270,6 +279,7 @@ def repository_files(
     folders = {
         PREPROCESS_MODEL: Path(place.model(PREPROCESS_MODEL), VERSION),
         TOWER_MODEL: place.folder,
+        ENSEMBLE_MODEL: Path(place.ensemble, str(place.version)),
     }
     for usual, folder in folders.items():
         for name, module in _MODULES[usual].items():
@@ -278,9 +288,9 @@ def repository_files(
         written |= {folder / _PACKAGE / name: text for name, text in modules.items()}
     # Triton takes a string as four bytes of length and the string.
     photo = _read(_WARMUP_PHOTO)
-    written[Path(place.model(PREPROCESS_MODEL), "warmup", IMAGE_TENSOR.name)] = (
-        len(photo).to_bytes(4, "little") + photo
-    )
+    for model in (place.ensemble, place.model(PREPROCESS_MODEL)):
+        path = Path(model, "warmup", IMAGE_TENSOR.name)
+        written[path] = len(photo).to_bytes(4, "little") + photo
     written[place.folder / TOWER_FILE] = tower.text.encode()
     return written
 

@@ -3,7 +3,8 @@
 With an NVIDIA GPU the tower runs as a TensorRT plan, which belongs to one GPU and one TensorRT: it
 is built at the first start, kept in a cache and found there by every later start and replica.
 Without one, or where no plan can be built or trusted, ONNX Runtime serves the default
-configuration. A damaged graph or a wrong folder is no reason for that: it ends the start.
+configuration, on a CPU with an instance of the tower for each core that the container may use. A
+damaged graph or a wrong folder is no reason for that: it ends the start.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from typing import Final
 
 from iq_serving.contract import ENSEMBLE_MODEL, PLAN_FILE
 from iq_serving.layout import ensembles
+from iq_serving.machine import usable_cores
+from iq_tools.cores import lay_out_for_cores
 from iq_tools.errors import GpuError, InputError, MissingToolError, ScoresMovedError
-from iq_tools.tensorrt.gpu import gpu_decoding_problem, require_gpu
+from iq_tools.tensorrt.gpu import describe_gpu, gpu_decoding_problem, require_gpu
 from iq_tools.tensorrt.placement import CONFIG_NAME, lay_out
 from iq_tools.tensorrt.plan import Builder, PlanOptions
 
@@ -45,8 +48,10 @@ class ServeOptions:
         repository: The model repository, which may be read-only.
         cache: Folder that outlives the container and may be shared by replicas.
         photos: Photos on which a new plan is compared with the ONNX graph.
-        work: Folder for the repository with the plan in it.
+        work: Folder for the copy of the repository that is served.
         runtime: One of `RUNTIMES`; `auto` takes TensorRT where it can.
+        reloaded: Whether Triton is to look at the repository again later: ONNX Runtime then serves
+            it as it lies, because nobody would write into a copy.
     """
 
     repository: Path = Path("/models")
@@ -54,6 +59,7 @@ class ServeOptions:
     photos: Path = Path("/opt/iq/photos")
     work: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     runtime: str = _AUTO
+    reloaded: bool = False
 
     def __post_init__(self) -> None:
         if self.runtime not in RUNTIMES:
@@ -122,7 +128,7 @@ def prepare(
     """
     repository = options.repository
     if options.runtime == _ONNXRUNTIME:
-        return Start(repository, None, "ONNX Runtime, as asked for")
+        return _onnxruntime(options, "as asked for")
     try:
         gpu = require_gpu()
         builder = find_builder()
@@ -142,7 +148,7 @@ def prepare(
     except _FALL_BACK as error:
         if options.runtime == _TENSORRT:
             raise
-        return Start(repository, None, f"ONNX Runtime, because: {error}")
+        return _onnxruntime(options, f"because: {error}")
     problem = gpu_decoding_problem(repository, names[0])
     served = lay_out(repository, plans, options.work, decode_on_gpu=problem is None)
     built = ", ".join(map(str, plans.values()))
@@ -152,6 +158,27 @@ def prepare(
         CONFIG_NAME,
         f"TensorRT {builder.version} on {gpu['name']}, {built}; photos are decoded by {decoding}",
     )
+
+
+def _onnxruntime(options: ServeOptions, why: str) -> Start:
+    """The start of the default configuration."""
+    reason = f"ONNX Runtime, {why}"
+    if not options.reloaded and not _has_gpu():
+        cores = usable_cores()
+        names = ensembles(options.repository)
+        served = lay_out_for_cores(options.repository, names, options.work, cores)
+        if served is not None:
+            return Start(
+                served, None, f"{reason}; instances of the tower, one for each core: {cores}"
+            )
+    return Start(options.repository, None, reason)
+
+
+def _has_gpu() -> bool:
+    try:
+        return describe_gpu() is not None
+    except GpuError:  # of several kinds
+        return True
 
 
 def plan_key(onnx_file: Path, gpu: dict[str, str], builder: Builder) -> str:

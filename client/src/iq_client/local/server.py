@@ -58,6 +58,8 @@ _TOKEN: Final = re.compile(r"[\w.~+/-]+", re.ASCII)  # "=" and ":" mean somethin
 # Any user of the machine can read a command line, and so the key in it. This one is longer than the
 # 16 KiB of headers that gRPC takes, so that nobody can send it.
 _KEY_BYTES: Final = 24 * 2**10
+# What the names of an ensemble's steps add to its own.
+_STEPS: Final = ("_preprocess", "_tower")
 # Triton starts the processes of models through a shell, and does not quote.
 _UNQUOTED: Final = re.compile(r"[\w./+@%=:,-]+", re.ASCII)
 
@@ -364,7 +366,7 @@ class LocalServer:
             f"--cache-directory={self._installation.caches}",
             f"--backend-config=python,shm-region-prefix-name={prefix}",
             f"--model-config-name={self._config_name}",
-            "--model-control-mode=none",
+            *self._loading(),
             "--disable-auto-complete-config",
             "--allow-gpu-metrics=false",
             *_endpoint_arguments("grpc", self._bracketed, ports["grpc"]),
@@ -416,6 +418,15 @@ class LocalServer:
             for option in options
             for protocols, secret in guarded
         ]
+
+    def _loading(self) -> list[str]:
+        """Options that name the models to load: an ensemble brings those of its steps itself."""
+        if any(each.startswith("--model-control-mode") for each in self._extra_arguments):
+            return []
+        names = sorted(path.parent.name for path in self.model_repository.glob("*/config.pbtxt"))
+        steps = {name + step for name in names for step in _STEPS}
+        asked = [f"--load-model={name}" for name in names if name not in steps]
+        return ["--model-control-mode=explicit", *asked]
 
     def _environment(self) -> dict[str, str]:
         environment = MALLOC_THRESHOLDS | os.environ

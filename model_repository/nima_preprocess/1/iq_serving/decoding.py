@@ -89,7 +89,9 @@ class HostDecoder:
         self.limits = limits
         self.threads = threads
         self._budget = budget or MemoryBudget()
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._changed = threading.Condition(lock)
+        self._taken = threading.Condition(lock)
         self._waiting: deque[Task] = deque()
         self._aside = 0
         self._closed = False
@@ -107,6 +109,16 @@ class HostDecoder:
             self._waiting.append(task)
             self._changed.notify()
         return task
+
+    @property
+    def waiting(self) -> int:
+        """Files that no thread has taken yet."""
+        return len(self._waiting)
+
+    def wait_for_room(self) -> None:
+        """Waits until fewer files wait than there are threads."""
+        with self._taken:
+            self._taken.wait_for(lambda: len(self._waiting) < self.threads)
 
     def set_aside(self, task: Task) -> bool:
         """Lets those that wait pass a file that takes long, where not too many are passed already.
@@ -143,6 +155,7 @@ class HostDecoder:
                 if self._closed:
                     return
                 task = self._waiting.popleft()
+                self._taken.notify()
                 task.begun = time.monotonic()
             try:
                 pixels = load_pixels(

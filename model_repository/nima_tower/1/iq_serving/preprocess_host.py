@@ -13,7 +13,9 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import wait
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -80,11 +82,11 @@ class TritonPythonModel:
                 f"{tower.preprocessing_version} of the preprocessing, this is version "
                 f"{PREPROCESSING_VERSION}; export the tower again or use the matching iq-tools"
             )
-        dims = pb_utils.get_output_config_by_name(config, PIXELS)["dims"]
-        if pixels_of(tower).dims != tuple(int(side) for side in dims):
+        output = pb_utils.get_output_config_by_name(config, PIXELS)
+        if output and pixels_of(tower).dims != tuple(int(side) for side in output["dims"]):
             height, width = tower.image_size
             raise pb_utils.TritonModelException(
-                f"{folder} says {height}x{width}, this model's configuration {dims}; "
+                f"{folder} says {height}x{width}, this model's configuration {output['dims']}; "
                 f"write both with: iq-tools repository"
             )
         keep_freed_memory()
@@ -99,7 +101,7 @@ class TritonPythonModel:
             threads=int(parameters["threads"]) or usable_cores(),
         )
         self._counter = ImageCounter()
-        variable = metrics_variable(config["name"])
+        variable = metrics_variable(self._counted_as(config["name"]))
         address = os.environ.get(variable)
         self._metrics = _metrics_endpoint(self._counter, variable, address) if address else None
 
@@ -117,17 +119,20 @@ class TritonPythonModel:
         for request in requests:
             files = pb_utils.get_input_tensor_by_name(request, IMAGE).as_numpy().reshape(-1)
             pending.append((request, [self._host.submit(file) for file in files]))
-        return [self._respond(request, tasks) for request, tasks in pending]
+        return [
+            self._respond(request, tasks, partial(self._response, tasks))
+            for request, tasks in pending
+        ]
 
-    def _respond(self, request: Any, tasks: list[Task]) -> Any:
+    def _respond(self, request: Any, tasks: list[Task], response: Callable[[], Any]) -> Any:
         """The response to a request; None where a thread is going to send it."""
         while wait([task.future for task in tasks], LOOK_SECONDS).not_done:
             aside = [self._host.set_aside(task) for task in tasks]
             if all(aside):
-                arguments = (request.get_response_sender(), tasks)
+                arguments = (request.get_response_sender(), response)
                 threading.Thread(target=self._send, args=arguments, daemon=True).start()
                 return None
-        return self._response(tasks)
+        return response()
 
     def _response(self, tasks: list[Task]) -> Any:
         pixels = np.zeros((len(tasks), *self._host.image_size, 3), np.uint8)
@@ -140,12 +145,16 @@ class TritonPythonModel:
         self._counter.add(errors)
         return respond(pb_utils.Tensor(PIXELS, pixels), errors)
 
-    def _send(self, sender: Any, tasks: list[Task]) -> None:
+    def _send(self, sender: Any, response: Callable[[], Any]) -> None:
         try:
-            response = self._response(tasks)
+            answer = response()
         except Exception as error:  # or nobody would ever answer
-            response = pb_utils.InferenceResponse(error=pb_utils.TritonError(repr(error)))
-        sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+            answer = pb_utils.InferenceResponse(error=pb_utils.TritonError(repr(error)))
+        sender.send(answer, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+    def _counted_as(self, model: str) -> str:
+        """The decoding step whose images this model's are."""
+        return model
 
     def finalize(self) -> None:
         """Ends the threads."""
@@ -165,14 +174,15 @@ def respond(pixels: Any, errors: list[str]) -> Any:
         The tensor with `MASK` and `ERROR` of as many rows.
     """
     mask = np.array([np.nan if error else 1.0 for error in errors], np.float32)
-    texts = np.array([error.encode() for error in errors], np.object_)
     return pb_utils.InferenceResponse(
-        [
-            pixels,
-            pb_utils.Tensor(MASK, mask.reshape(-1, 1)),
-            pb_utils.Tensor(ERROR, texts.reshape(-1, 1)),
-        ]
+        [pixels, pb_utils.Tensor(MASK, mask.reshape(-1, 1)), error_tensor(errors)]
     )
+
+
+def error_tensor(errors: list[str]) -> Any:
+    """The tensor `ERROR` of so many images."""
+    texts = np.array([error.encode() for error in errors], np.object_)
+    return pb_utils.Tensor(ERROR, texts.reshape(-1, 1))
 
 
 def metrics_variable(model: str) -> str:

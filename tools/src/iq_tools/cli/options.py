@@ -11,7 +11,7 @@ import click
 
 from iq_serving.contract import PRECISIONS
 from iq_serving.layout import Place
-from iq_tools.repository import CpuPrecision, Statement
+from iq_tools.repository import AUTO, CpuPrecision, Statement
 from iq_tools.tensorrt.builders import BUILDERS
 
 FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -36,10 +36,11 @@ def precision_options(command: Callable[..., None]) -> Callable[..., None]:
 
     precision = click.option(
         "--precision",
-        type=click.Choice(list(PRECISIONS)),
+        type=click.Choice([*PRECISIONS, AUTO]),
         default=CpuPrecision().name,
         show_default=True,
-        help="Of the tower on a CPU, in the configuration `embedded`.",
+        help="Of the tower on a CPU, in the configuration `embedded`; auto: the quickest that this "
+        "processor has and that keeps the order of photos.",
     )
     calibration = click.option(
         "--calibration",

@@ -13,6 +13,7 @@ from iq_tools.cli.options import FOLDER, NEW_FOLDER, report
 from iq_tools.serve import RUNTIMES, ServeOptions, prepare, start
 
 _DEFAULTS: Final = ServeOptions()
+_CONTROL: Final = "--model-control-mode"  # by which Triton loads models later
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -51,8 +52,9 @@ def serve(
     from iq_tools.tensorrt.builders import find_builder
 
     shut = access_arguments(arguments, os.environ.get(KEY_VARIABLE))
+    reloaded = any(argument.partition("=")[0] == _CONTROL for argument in arguments)
     chosen = prepare(
-        ServeOptions(repository, cache, photos, work, runtime),
+        ServeOptions(repository, cache, photos, work, runtime, reloaded),
         find_builder=find_builder,
         report=report,
     )

@@ -69,6 +69,7 @@ def quantize(
     onnx_file: Path,
     pixels: npt.NDArray[np.uint8],
     *,
+    min_spearman: float = MIN_SPEARMAN,
     report: Callable[[str], None] = lambda line: None,
 ) -> bytes:
     """Makes the INT8 graph that orders held-out photos most like f32 does.
@@ -77,6 +78,7 @@ def quantize(
         onnx_file: The tower, as `iq-tools onnx` writes it.
         pixels: Photos as the tower sees them, uint8 [N,H,W,3]. Every second one gives the scales,
             the others are held out.
+        min_spearman: The rank correlation with f32 that is asked for.
         report: Receives a line for each method.
 
     Returns:
@@ -109,13 +111,13 @@ def quantize(
                 tried.append(found)
                 candidates.append((found, graph))
             best, graph = max(candidates, key=lambda candidate: candidate[0].spearman)
-            if best.spearman >= MIN_SPEARMAN:
+            if best.spearman >= min_spearman:
                 report(f"taken: {best}")
                 return _described(graph, onnx_file)
     figures = "; ".join(map(str, tried))
     raise ScoresMovedError(
         f"INT8 changes the order of {len(held_out)} held-out photos (wanted: Spearman "
-        f"{MIN_SPEARMAN} with f32; {figures}): not written. Serve this tower in f32"
+        f"{min_spearman} with f32; {figures}): not written. Serve this tower in f32"
     )
 
 

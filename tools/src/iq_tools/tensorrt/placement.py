@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from iq_serving.contract import ENSEMBLE_MODEL, PLAN_FILE, PREPROCESS_MODEL
 from iq_serving.layout import Place, served_place
+from iq_tools.copies import copy_repository
 from iq_tools.tensorrt.plan import GRAPH_SUM, REPORT_SUFFIX
 
 # Triton's `--model-config-name`: it takes `configs/tensorrt.pbtxt` of every model that has one.
 CONFIG_NAME: Final = "tensorrt"
-
-# Weights are linked, everything else is small enough to copy.
-_LINKED: Final = frozenset({".onnx", ".plan"})
 
 
 def plan_path(repository: Path, ensemble: str = ENSEMBLE_MODEL) -> Path:
@@ -66,22 +62,7 @@ def lay_out(
     Returns:
         The folder to serve.
     """
-    work.mkdir(parents=True, exist_ok=True)
-    served = Path(tempfile.mkdtemp(prefix="models-", dir=work))
-
-    def place(source: str, target: str) -> None:
-        if Path(source).suffix in _LINKED:
-            Path(target).symlink_to(Path(source).resolve())
-        else:
-            shutil.copyfile(source, target)
-
-    shutil.copytree(
-        repository,
-        served,
-        copy_function=place,
-        dirs_exist_ok=True,
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
+    served = copy_repository(repository, work)
     for ensemble, plan in plans.items():
         target = plan_path(served, ensemble)
         target.unlink(missing_ok=True)
