@@ -48,8 +48,9 @@ format: install ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-repository: install ## renew model_repository/ around its graph
+repository: install ## renew model_repository/ around its graph, and the client's copy of the pixels
 	$(BIN)/iq-tools repository --onnx model_repository/nima_tower/1/model.onnx
+	$(BIN)/python scripts/client_pixels.py
 
 wheels: $(UV) ## build and check every room, and the models, as wheels in dist/, with a bill of materials
 	@rm -rf dist
