@@ -17,8 +17,9 @@ import numpy.typing as npt
 import pytest
 import tritonclient.grpc as triton
 from PIL import Image
+from tests.serving.files import scans
 
-from iq_client import LocalServer
+from iq_client import Client, LocalServer, RetryPolicy
 from iq_serving.preprocessing import load_pixels
 from iq_tools.graph.runner import OnnxTower
 
@@ -103,6 +104,18 @@ def test_a_file_beyond_the_limit_is_refused_before_it_is_decoded(
     found = _score(client, [buffer.getvalue(), _photo(1)])
     assert found["ERROR"][0, 0].startswith(b"TOO_LARGE: 20000x20000 pixels")
     assert found["ERROR"][1, 0] == b""
+
+
+def test_a_jpeg_of_twenty_thousand_scans_costs_its_neighbours_nothing(server: LocalServer) -> None:
+    good = [_photo(seed) for seed in range(15)]
+    once = RetryPolicy(attempts=1, timeouts=1)
+    with Client(server.url, batch_size=16, retry=once) as client:
+        alone = [score.mean for score in client.score_images(good, raise_on_error=True)]
+        *scored, endless = client.score_images([*good, scans(20_000)])
+    assert endless.error is not None
+    assert endless.error.code == "TOO_LARGE"
+    assert len(set(alone)) > 1
+    assert [score.mean for score in scored] == pytest.approx(alone, abs=1e-4)
 
 
 def _free_port() -> int:

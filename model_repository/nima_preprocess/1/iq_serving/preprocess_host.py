@@ -13,7 +13,9 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import wait
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -117,17 +119,20 @@ class TritonPythonModel:
         for request in requests:
             files = pb_utils.get_input_tensor_by_name(request, IMAGE).as_numpy().reshape(-1)
             pending.append((request, [self._host.submit(file) for file in files]))
-        return [self._respond(request, tasks) for request, tasks in pending]
+        return [
+            self._respond(request, tasks, partial(self._response, tasks))
+            for request, tasks in pending
+        ]
 
-    def _respond(self, request: Any, tasks: list[Task]) -> Any:
+    def _respond(self, request: Any, tasks: list[Task], response: Callable[[], Any]) -> Any:
         """The response to a request; None where a thread is going to send it."""
         while wait([task.future for task in tasks], LOOK_SECONDS).not_done:
             aside = [self._host.set_aside(task) for task in tasks]
             if all(aside):
-                arguments = (request.get_response_sender(), tasks)
+                arguments = (request.get_response_sender(), response)
                 threading.Thread(target=self._send, args=arguments, daemon=True).start()
                 return None
-        return self._response(tasks)
+        return response()
 
     def _response(self, tasks: list[Task]) -> Any:
         pixels = np.zeros((len(tasks), *self._host.image_size, 3), np.uint8)
@@ -140,12 +145,12 @@ class TritonPythonModel:
         self._counter.add(errors)
         return respond(pb_utils.Tensor(PIXELS, pixels), errors)
 
-    def _send(self, sender: Any, tasks: list[Task]) -> None:
+    def _send(self, sender: Any, response: Callable[[], Any]) -> None:
         try:
-            response = self._response(tasks)
+            answer = response()
         except Exception as error:  # or nobody would ever answer
-            response = pb_utils.InferenceResponse(error=pb_utils.TritonError(repr(error)))
-        sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+            answer = pb_utils.InferenceResponse(error=pb_utils.TritonError(repr(error)))
+        sender.send(answer, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def finalize(self) -> None:
         """Ends the threads."""
