@@ -105,7 +105,6 @@ class Gallery:
 
         Raises:
             OSError: It cannot be read, or is a download, which is not repeated.
-            ValueError: It is of a kind that is not served.
         """
         from iq_client.images.picture import opened
 
