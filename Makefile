@@ -66,9 +66,9 @@ bench: install ## measure and rewrite the tables of docs/results/performance.md 
 	$(BIN)/python benchmarks/report.py $(if $(PHOTOS),--photos $(PHOTOS)) \
 		$(if $(LARGE),--large $(LARGE)) $(if $(PERF_ANALYZER),--perf-analyzer $(PERF_ANALYZER))
 
-soak: install ## damage files, kill the server and watch its memory (two hours; MINUTES=60 CORPUS=DIR)
-	$(BIN)/python benchmarks/soak.py $(if $(MINUTES),--minutes $(MINUTES)) \
-		$(if $(CORPUS),--corpus $(CORPUS)) $(if $(PHOTOS),$(PHOTOS))
+soak: install ## damage files, kill the server and watch its memory (hours; MINUTES=60 CORPUS=DIR PARTS=…)
+	PYTHONPATH=. $(BIN)/python benchmarks/soak.py $(PHOTOS) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(CORPUS),--corpus $(CORPUS)) $(if $(PARTS),--parts $(PARTS))
 
 clean: ## remove the environment and every cache
 	rm -rf .venv .uv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
