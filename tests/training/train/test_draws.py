@@ -23,7 +23,7 @@ def two_sets(make: Make) -> tuple[TrainConfig, LabelledSamples]:
     """Ten photos and three ladders of five rungs; a step takes four and six of them."""
     photos = SetConfig("photos", DataConfig("scores", Path()), LOSS, batch_size=4)
     ladders = SetConfig("ladders", DataConfig("distortions", Path()), LOSS, 6, rungs=3)
-    config = make("run", sets=(photos, ladders), mirror=True, crop=0.2)
+    config = make("run", sets=(photos, ladders), mirror=True, crop=0.2, rescale=0.25)
     rungs = [
         Sample(Path(f"{n}.jpg"), -float(rung), group=f"{n}", kind="blur" if rung else ORIGINAL)
         for n in range(3)
@@ -53,11 +53,12 @@ def test_an_epoch_depends_on_seed_phase_and_number_alone(make: Make) -> None:
     np.testing.assert_array_equal(first.rows, again.rows)
     np.testing.assert_array_equal(first.mirrored, again.mirrored)
     np.testing.assert_array_equal(first.boxes, again.boxes)
+    np.testing.assert_array_equal(first.scales, again.scales)
     for other in (("body", 1), ("head", 0)):
         assert not np.array_equal(first.rows, draw_epoch(config, labelled, *other)[0].rows)
 
 
-def test_crops_are_mild_and_the_rungs_of_a_ladder_are_cropped_alike(make: Make) -> None:
+def test_changes_are_mild_and_the_rungs_of_a_ladder_are_changed_alike(make: Make) -> None:
     config, labelled = two_sets(make)
     draw, _ = draw_epoch(config, labelled, "body", 0)
     sides = draw.boxes[:, 2:] - draw.boxes[:, :2]
@@ -65,7 +66,11 @@ def test_crops_are_mild_and_the_rungs_of_a_ladder_are_cropped_alike(make: Make) 
     assert draw.boxes.max() <= 1 + 1e-6
     assert sides.min() >= 0.8 - 1e-6
     assert sides.std() > 0.01
+    assert draw.scales.min() >= 0.75
+    assert draw.scales.max() == 1, "half stay as sharp as they are"
+    assert draw.scales.std() > 0.01
     rungs = labelled.member[draw.rows] == 1
     for group in np.unique(labelled.group[draw.rows[rungs]]):
-        own = draw.boxes[rungs & (labelled.group[draw.rows] == group)]
-        assert np.ptp(own, axis=0).max() == 0
+        own = rungs & (labelled.group[draw.rows] == group)
+        assert np.ptp(draw.boxes[own], axis=0).max() == 0
+        assert np.ptp(draw.scales[own]) == 0

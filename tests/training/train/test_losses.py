@@ -20,6 +20,7 @@ from siamese_nima.train.losses import (
     mean_score,
     pairwise_logistic,
     probability_of_order,
+    squared_earth_movers_distance,
 )
 
 means = arrays(np.float32, 6, elements=st.floats(1, 10, width=32))
@@ -43,6 +44,8 @@ def test_emd_grows_with_the_distance_of_the_votes() -> None:
     votes = np.eye(10, dtype=np.float32)
     distances = ops.convert_to_numpy(earth_movers_distance(votes[[0] * 10], votes))
     np.testing.assert_allclose(distances, np.sqrt(np.arange(10) / 10), atol=1e-6)
+    squared = ops.convert_to_numpy(squared_earth_movers_distance(votes[[0] * 10], votes))
+    np.testing.assert_allclose(squared, np.arange(10) / 10, atol=1e-6)
 
 
 def test_mean_score_of_one_vote_is_that_vote() -> None:

@@ -47,7 +47,7 @@ def test_losses_of_a_batch_are_means_over_its_pairs(rows: list[tuple[int, int]])
     means, scores = [r[0] for r in rows], np.array([r[1] for r in rows], np.float32)
     bucket = scores.astype(np.int64) // 3
     batch = labels(scores, bucket=bucket, votes=one_vote([r[1] for r in rows]))
-    weights = LossWeights(emd=2.0, contrastive=0.5, logistic=1.0, margin=3.0)
+    weights = LossWeights(emd=2.0, squared_emd=1.5, contrastive=0.5, logistic=1.0, margin=3.0)
     got = losses_of(one_vote(means), batch, Objective("set", weights, "all"))
     contrastive, logistic, margin = [], [], []
     for i in range(len(rows)):
@@ -59,9 +59,10 @@ def test_losses_of_a_batch_are_means_over_its_pairs(rows: list[tuple[int, int]])
                 lead = (means[i] - means[j]) * (1 if scores[i] > scores[j] else -1)
                 logistic.append(np.logaddexp(0, -4.0 * lead))
                 margin.append(max(0, 1 - lead))
-    emd = np.mean([np.sqrt(abs(m - s) / 10) for m, s in zip(means, scores, strict=True)])
+    apart = np.abs(np.array(means) - scores) / 10
     expected = {
-        "emd": emd,
+        "emd": np.sqrt(apart).mean(),
+        "squared_emd": apart.mean(),
         "contrastive": np.mean(contrastive),
         "logistic": np.mean(logistic) if logistic else 0,
         "margin": np.mean(margin) if margin else 0,
@@ -76,9 +77,10 @@ def test_unknown_votes_and_small_gaps_do_not_count() -> None:
     votes = one_vote([5, 5])
     votes[1] = 0
     batch = labels([5, 5.4], votes=votes)
-    weights = LossWeights(emd=1.0, logistic=1.0, min_gap=0.5)
+    weights = LossWeights(emd=1.0, squared_emd=1.0, logistic=1.0, min_gap=0.5)
     got = losses_of(one_vote([5, 9]), batch, Objective("set", weights, "all"))
     assert got["set_emd"] == pytest.approx(0, abs=1e-5)
+    assert got["set_squared_emd"] == pytest.approx(0, abs=1e-5)
     assert got["set_logistic"] == 0
 
 

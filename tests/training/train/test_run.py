@@ -176,8 +176,8 @@ def test_a_killed_run_ends_like_one_that_was_not(
     """It dies one gradient after an update: what is accumulated, moments and averages survive."""
     monkeypatch.setitem(TOWERS, "tiny", dataclasses.replace(tiny, dropout=0.5))
     options: dict[str, Any] = {
-        "accumulate": 2, "average": 0.9, "mirror": True, "crop": 0.2, "batch_size": 4,
-        "save_minutes": 0.0,
+        "accumulate": 2, "average": 0.9, "mirror": True, "crop": 0.2, "rescale": 0.2,
+        "batch_size": 4, "save_minutes": 0.0,
     }  # fmt: skip
     whole, killed = make("whole", **options), make("killed", **options)
     (labelled / "killed.toml").write_text(to_toml(killed))
@@ -257,7 +257,8 @@ def test_a_loss_that_is_no_number_names_the_batch(make: Make) -> None:
     [
         ({"pairing": "some"}, ConfigError, "bucketed, all"),
         ({"loss": LossWeights()}, ConfigError, "nothing is to be learnt"),
-        ({"loss": LossWeights(emd=1.0)}, ConfigError, "emd of photos needs votes"),
+        ({"loss": LossWeights(emd=1.0)}, ConfigError, "emd or squared_emd of photos needs votes"),
+        ({"loss": LossWeights(squared_emd=1.0)}, ConfigError, "squared_emd of photos needs votes"),
         ({"batch_size": 7}, ConfigError, "even"),
         ({"held_out_share": 0.0}, ConfigError, "nothing is held out"),
         ({"held_out_share": 1e-9}, DataError, "0 photos of photos are held out"),
@@ -276,7 +277,7 @@ def test_mistakes_are_named(
     ("options", "message"),
     [
         (["--strategy", "many"], "none, mirrored, multi_worker"),
-        (["--cache-features", "--set", "mirror=true"], "a mirrored or cropped photo is another"),
+        (["--cache-features", "--set", "mirror=true"], "a photo so changed is another"),
         (["--set", "precision=half"], "float32, mixed_bfloat16, mixed_float16"),
         (["--set", "sets.photos.batch_size=5"], "even"),
     ],

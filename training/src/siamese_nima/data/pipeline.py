@@ -50,6 +50,7 @@ def pixel_batches(
     rows: npt.NDArray[np.int64],
     mirrored: npt.NDArray[np.bool_],
     boxes: npt.NDArray[np.float32],
+    scales: npt.NDArray[np.float32],
     *,
     batch_size: int,
     image_size: tuple[int, int],
@@ -66,6 +67,7 @@ def pixel_batches(
         rows: Indices of samples [N].
         mirrored: Whether to mirror each [N].
         boxes: Left, top, right and lower side of what is kept of each, as shares [N,4].
+        scales: Share of its sides that each is scaled down to, and up again [N].
         batch_size: Images a batch; the last batch may be smaller.
         image_size: Height and width.
         interpolation: One of `contract.INTERPOLATIONS`.
@@ -80,21 +82,21 @@ def pixel_batches(
         return decode(samples[row], image_size=image_size, interpolation=interpolation)
 
     def pixels(
-        row: np.int64, mirror: np.bool_, box: npt.NDArray[np.float32]
+        row: np.int64, mirror: np.bool_, box: npt.NDArray[np.float32], scale: np.float32
     ) -> npt.NDArray[np.uint8]:
         index = int(row)
         decoded = (
             cache.get(index, lambda: load_row(index)) if cache is not None else load_row(index)
         )
-        return augment(decoded, bool(mirror), box)
+        return augment(decoded, bool(mirror), box, float(scale))
 
-    def load(row: Any, mirror: Any, box: Any) -> tuple[Any, Any]:
-        loaded = tf.numpy_function(pixels, [row, mirror, box], tf.uint8, stateful=False)
+    def load(row: Any, *changes: Any) -> tuple[Any, Any]:
+        loaded = tf.numpy_function(pixels, [row, *changes], tf.uint8, stateful=False)
         loaded.set_shape((*image_size, 3))
         return row, loaded
 
     return (
-        tf.data.Dataset.from_tensor_slices((rows, mirrored, boxes))
+        tf.data.Dataset.from_tensor_slices((rows, mirrored, boxes, scales))
         .map(load, num_parallel_calls=workers or os.cpu_count(), deterministic=True)
         .batch(batch_size)
         .prefetch(2)
@@ -103,25 +105,29 @@ def pixel_batches(
 
 
 def augment(
-    pixels: npt.NDArray[np.uint8], mirror: bool, box: npt.NDArray[np.float32]
+    pixels: npt.NDArray[np.uint8], mirror: bool, box: npt.NDArray[np.float32], scale: float
 ) -> npt.NDArray[np.uint8]:
-    """A photo cropped and mirrored, in the size it had.
+    """A photo cropped, made softer and mirrored, in the size it had.
 
     Args:
         pixels: [H,W,3].
         mirror: Whether left and right change places.
         box: Left, top, right and lower side of what is kept, as shares of width and height.
+        scale: Share of the sides that what is kept is scaled down to, and up again.
 
     Returns:
         Pixels [H,W,3]; the same array where nothing is to be done.
     """
-    if not np.array_equal(box, (0, 0, 1, 1)):
-        height, width = pixels.shape[:2]
+    height, width = pixels.shape[:2]
+    if scale < 1 or not np.array_equal(box, (0, 0, 1, 1)):
         sides = np.minimum(box, 1.0) * (width, height, width, height)
         left, top, right, lower = sides.tolist()
+        small = (max(1, round(width * scale)), max(1, round(height * scale)))
         picture = Image.fromarray(pixels).resize(
-            (width, height), Image.Resampling.BILINEAR, box=(left, top, right, lower)
+            small, Image.Resampling.BILINEAR, box=(left, top, right, lower)
         )
+        if small != (width, height):
+            picture = picture.resize((width, height), Image.Resampling.BILINEAR)
         pixels = np.asarray(picture)
     return np.ascontiguousarray(pixels[:, ::-1]) if mirror else pixels
 

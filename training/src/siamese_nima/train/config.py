@@ -67,13 +67,15 @@ class TrainConfig:
             place of the last step's weights (Polyak & Juditsky 1992), 0 for none.
         mirror: Whether half of the photos are mirrored, drawn anew each epoch.
         crop: Largest share of height and of width that is cut off a photo, drawn anew each epoch.
+        rescale: Largest share by which the sides of a photo are scaled down, before it is scaled up
+            again, drawn anew each epoch for half of the photos: a smaller copy is as good.
         interpolation: How photos are resized; one of `contract.INTERPOLATIONS`.
         image_size: Side of the pixels, 0 for the tower's own.
         patience: Epochs of a phase without a better held-out accuracy before it ends.
         save_minutes: Minutes between two states written within an epoch.
         workers: Decoders at work at once, 0 for one a core.
         pixel_cache_mib: Memory for decoded photos; what fits is decoded once.
-        seed: Seed of initial weights, dropout, pairs, mirroring and crops.
+        seed: Seed of initial weights, dropout, pairs, mirroring, crops and scales.
         cache_features: Whether the frozen part's output is computed once and kept on disk.
         features: Folder of what is kept, for several runs to share; `features` in `output` if none.
         precision: A key of `precision.PRECISIONS`.
@@ -94,6 +96,7 @@ class TrainConfig:
     average: float = 0.0
     mirror: bool = False
     crop: float = 0.0
+    rescale: float = 0.0
     interpolation: str = "bilinear"
     image_size: int = 0
     patience: int = 5
@@ -132,8 +135,9 @@ def checked(config: TrainConfig) -> Tower:
         raise ConfigError("accumulate must be at least 1")
     if not 0 <= config.average < 1:
         raise ConfigError("average must be in 0…1, 1 excluded")
-    if not 0 <= config.crop < 1:
-        raise ConfigError("crop must be in 0…1, 1 excluded")
+    for name in ("crop", "rescale"):
+        if not 0 <= getattr(config, name) < 1:
+            raise ConfigError(f"{name} must be in 0…1, 1 excluded")
     if config.head.epochs + config.body.epochs < 1:
         raise ConfigError("head.epochs and body.epochs are both 0")
     if config.precision not in PRECISIONS:
@@ -143,9 +147,9 @@ def checked(config: TrainConfig) -> Tower:
     if config.strategy != "none" and (config.accumulate > 1 or config.average):
         # Keras decides inside the graph whether a step updates; there no replicas can meet.
         raise ConfigError("accumulate and average work with strategy none only")
-    if config.cache_features and (config.mirror or config.crop):
+    if config.cache_features and (config.mirror or config.crop or config.rescale):
         raise ConfigError(
-            "cache_features excludes mirror and crop: a mirrored or cropped photo is another"
+            "cache_features excludes mirror, crop and rescale: a photo so changed is another"
         )
     return get_tower(config.tower)
 

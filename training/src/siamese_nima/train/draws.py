@@ -1,4 +1,4 @@
-"""Draws: the rows of every step of an epoch, and how each photo is mirrored and cropped."""
+"""Draws: the rows of every step of an epoch, and how each photo is mirrored, cropped and scaled."""
 
 from __future__ import annotations
 
@@ -24,23 +24,26 @@ class Draw:
         mirrored: bool [N].
         boxes: Left, top, right and lower side of what is left of each photo, as shares of its
             width and height; float32 [N,4].
+        scales: Share of its sides that each photo is scaled down to, and up again, 0…1, 0
+            excluded; float32 [N].
     """
 
     rows: Indices
     mirrored: npt.NDArray[np.bool_]
     boxes: npt.NDArray[np.float32]
+    scales: npt.NDArray[np.float32]
 
     def at(self, places: Indices) -> Draw:
         """The draw at some places; a place `FILLER` is a filler."""
         rows = np.where(places == FILLER, FILLER, self.rows[places])
-        return Draw(rows, self.mirrored[places], self.boxes[places])
+        return Draw(rows, self.mirrored[places], self.boxes[places], self.scales[places])
 
 
 def whole(rows: Indices) -> Draw:
-    """Rows as they are: not mirrored, not cropped."""
+    """Rows as they are: not mirrored, not cropped, not scaled."""
     count = len(rows)
     boxes = np.tile(np.array([0, 0, 1, 1], np.float32), (count, 1))
-    return Draw(rows, np.zeros(count, np.bool_), boxes)
+    return Draw(rows, np.zeros(count, np.bool_), boxes, np.ones(count, np.float32))
 
 
 def draw_epoch(
@@ -85,7 +88,10 @@ def draw_epoch(
     sides = 1 - config.crop * rng.random((len(rows), 2))
     corner = (1 - sides) * rng.random((len(rows), 2))
     boxes = np.concatenate([corner, corner + sides], axis=1).astype(np.float32)
-    return Draw(rows, mirrored, _shared(boxes, labelled, rows)), steps
+    # Half of the photos stay as sharp as they are.
+    scales = 1 - config.rescale * np.maximum(rng.uniform(-1, 1, len(rows)), 0).astype(np.float32)
+    first = _first_rungs(labelled, rows)
+    return Draw(rows, mirrored, boxes[first], scales[first]), steps
 
 
 def _passes(
@@ -107,10 +113,11 @@ def _passes(
         yield own[drawn]
 
 
-def _shared(
-    boxes: npt.NDArray[np.float32], labelled: LabelledSamples, rows: Indices
-) -> npt.NDArray[np.float32]:
-    """Rungs of a ladder are cropped alike: what tells them apart must be the distortion alone."""
+def _first_rungs(labelled: LabelledSamples, rows: Indices) -> Indices:
+    """Places of the first rung of each row's ladder, or its own.
+
+    Rungs are cropped and scaled alike: what tells them apart must be the distortion alone.
+    """
     ladder = np.array([bool(sample.kind) for sample in labelled.samples])[rows]
     _, first, place = np.unique(labelled.group[rows], return_index=True, return_inverse=True)
-    return np.where(ladder[:, None], boxes[first[place]], boxes)
+    return np.where(ladder, first[place], np.arange(len(rows)))

@@ -92,6 +92,7 @@ def pixel_feed(
             draw.rows,
             draw.mirrored,
             draw.boxes,
+            draw.scales,
             batch_size=batch_size,
             image_size=image_size,
             interpolation=interpolation,
@@ -172,7 +173,7 @@ def feature_feed(
         progress: Wraps the batches to show how far it is, given their number and a title.
 
     Returns:
-        The feed of a `feature_learner`; it neither mirrors nor crops.
+        The feed of a `feature_learner`; it neither mirrors, crops nor scales.
     """
     # The undistorted rung is the same in the ladder of every kind.
     keys = [_sample_key(sample) for sample in samples]

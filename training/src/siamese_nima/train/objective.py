@@ -18,6 +18,7 @@ class LossWeights:
 
     Attributes:
         emd: `earth_movers_distance`, over the photos whose votes are known.
+        squared_emd: `squared_earth_movers_distance`, over the same photos.
         contrastive: `contrastive`, the same bucket or not.
         logistic: `pairwise_logistic`, over pairs of different scores, and over ties that were
             judged as such. Where standard errors of the scores are known, a pair's target is the
@@ -27,6 +28,7 @@ class LossWeights:
     """
 
     emd: float = 0.0
+    squared_emd: float = 0.0
     contrastive: float = 0.0
     logistic: float = 0.0
     margin: float = 0.0
@@ -34,7 +36,11 @@ class LossWeights:
 
     def any(self) -> bool:
         """True where something is to be learnt."""
-        return any((self.emd, self.contrastive, self.logistic, self.margin))
+        return self.votes() or any((self.contrastive, self.logistic, self.margin))
+
+    def votes(self) -> bool:
+        """True where distributions of votes are to be learnt."""
+        return any((self.emd, self.squared_emd))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +137,12 @@ def _set_losses(
     ordered = judged * ops.cast(differ, "float32")
     better, worse = ops.where(gap > 0, a, b), ops.where(gap > 0, b, a)
     parts: dict[str, Any] = {}
+    known = member * ops.cast(ops.sum(batch.votes, axis=-1) > 0, "float32")
     if weights.emd:
-        known = member * ops.cast(ops.sum(batch.votes, axis=-1) > 0, "float32")
         parts["emd"] = mean(losses.earth_movers_distance(batch.votes, predicted), known)
+    if weights.squared_emd:
+        squared = losses.squared_earth_movers_distance(batch.votes, predicted)
+        parts["squared_emd"] = mean(squared, known)
     if weights.contrastive:
         same = ops.cast(ops.equal(batch.bucket[:, None], batch.bucket[None, :]), "float32")
         parts["contrastive"] = mean(losses.contrastive(a, b, same), pairs)

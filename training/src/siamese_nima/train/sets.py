@@ -75,9 +75,10 @@ def _check(
     learnt, judged = training.rows(member), held_out.rows(member)
     if len(learnt) < 2:
         raise DataError(f"fewer than two photos of {config.name} to learn from")
-    if config.loss.emd and not training.votes[learnt].any():
+    if config.loss.votes() and not training.votes[learnt].any():
         raise ConfigError(
-            f"the loss emd of {config.name} needs votes: the form scores, histograms or ava"
+            f"the loss emd or squared_emd of {config.name} needs votes: the form scores, "
+            "histograms or ava"
         )
     if not (config.held_out or config.held_out_share):
         return
