@@ -89,7 +89,7 @@ def decode(path: Path, limit: int, files: int, threads: int) -> int:
 
 
 def largest(name: str, budget: int) -> bytes:
-    """The largest picture of a kind that the budget and the limits permit: a photo, repeated."""
+    """The largest picture of a kind that the budget and the limits permit."""
     kind, mode, width, options = KINDS[name]
     header = read_header(picture(kind, mode, (64, 64), options), LIMITS)
     rows = LIMITS.max_pixels // width
@@ -99,17 +99,17 @@ def largest(name: str, budget: int) -> bytes:
 
 
 def picture(kind: str, mode: str, size: tuple[int, int], options: dict[str, Any]) -> bytes:
-    """A file with a photo of an example side by side and one under the other."""
+    """A file that is grey but for its first rows, which hold a photo again and again.
+
+    A whole photo of so many pixels would have more bytes than the limits permit.
+    """
     with Image.open(PHOTO) as photo:
         tile = photo.convert("L" if mode == "I;16" else mode)
-    whole = Image.new(tile.mode, size)
-    for top in range(0, size[1], tile.height):
-        for left in range(0, size[0], tile.width):
-            whole.paste(tile, (left, top))
-    if mode == "I;16":
-        whole = whole.convert("I;16")
+    whole = Image.new(tile.mode, size, "grey")
+    for left in range(0, size[0], tile.width):
+        whole.paste(tile, (left, 0))
     stream = io.BytesIO()
-    whole.save(stream, kind, **options)
+    (whole.convert(mode) if mode == "I;16" else whole).save(stream, kind, **options)
     return stream.getvalue()
 
 

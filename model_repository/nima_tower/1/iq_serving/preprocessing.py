@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import struct
 import time
-from contextlib import nullcontext
 from typing import Any, Final
 
 import numpy as np
@@ -93,21 +92,35 @@ def load_pixels(
         ImageError: The file is empty, unreadable, too large or of a kind that is not served.
     """
     header = read_header(data, limits)
-    reduced = interpolation == BILINEAR
-    needed = header.memory(header.width, header.height, reduced=reduced)
-    with budget.hold(needed) if header.width else nullcontext():
+    size = (header.width, header.height)
+    if not header.width:  # of the few kinds that are cheap to open only the decoder finds it
+        size = _open(header, limits).size
+    with budget.hold(header.memory(*size, reduced=interpolation == BILINEAR)):
+        found = _loaded(header, image_size, interpolation, limits)
+    if isinstance(found, ImageError):
+        raise found
+    return found
+
+
+def _loaded(
+    header: Header, image_size: tuple[int, int], interpolation: str, limits: Limits
+) -> npt.NDArray[np.uint8] | ImageError:
+    """A file's pixels, or its error.
+
+    Nothing is raised: a traceback would keep the picture when its memory is given back.
+    """
+    try:
         image = _open(header, limits)
-        try:
-            # The few kinds whose size only the decoder finds are cheap to open.
-            needed = header.memory(*image.size, reduced=reduced)
-            with nullcontext() if header.width else budget.hold(needed):
-                return to_pixels(image, image_size=image_size, interpolation=interpolation)
-        except ImageError:
-            raise
-        except MemoryError as error:
-            raise ImageError("TOO_LARGE", "not enough memory to decode it") from error
-        except Exception as error:  # decoders raise whatever the damage leads them to
-            raise ImageError("UNREADABLE", f"damaged {image.format}: {error}") from error
+    except ImageError as error:
+        return ImageError(error.code, error.text)
+    try:
+        return to_pixels(image, image_size=image_size, interpolation=interpolation)
+    except ImageError as error:
+        return ImageError(error.code, error.text)
+    except MemoryError:
+        return ImageError("TOO_LARGE", "not enough memory to decode it")
+    except Exception as error:  # decoders raise whatever the damage leads them to
+        return ImageError("UNREADABLE", f"damaged {image.format}: {error}")
 
 
 def open_image(data: bytes, limits: Limits = LIMITS) -> Image.Image:
