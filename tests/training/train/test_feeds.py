@@ -20,8 +20,8 @@ from siamese_nima.data import DataConfig, inspect
 from siamese_nima.data.decoding import decode
 from siamese_nima.errors import ConfigError
 from siamese_nima.towers.freezing import frozen_depth
-from siamese_nima.towers.parts import tower_part
-from siamese_nima.towers.registry import Tower, build_tower
+from siamese_nima.towers.parts import judged_part, tower_part
+from siamese_nima.towers.registry import HEAD_LAYER, Tower, build_tower
 from siamese_nima.towers.weights import read_weights
 from siamese_nima.train.config import TrainConfig
 from siamese_nima.train.draws import whole
@@ -99,9 +99,13 @@ def test_every_row_gets_its_own_features(tiny: Tower, ladders: DataConfig, tmp_p
     assert features.std(axis=0).max() > 0.01
     assert np.allclose(features, expected, atol=1e-5)
     # What lies above makes the same of them as the tower of the pixels.
-    scored = pixel_learner(tiny, model).predictor()(tf.constant(pixels))
-    assert np.ptp(scored, axis=0).max() > 1e-4
-    assert np.allclose(feature_learner(model, "low_relu").predictor()(features), scored, atol=1e-6)
+    whole_tower = pixel_learner(tiny, model).predictor(judged_part(model, HEAD_LAYER))
+    upper_part = feature_learner(model, "low_relu").predictor(
+        judged_part(model, HEAD_LAYER, after="low_relu")
+    )
+    for one, same in zip(whole_tower(tf.constant(pixels)), upper_part(features), strict=True):
+        assert np.ptp(one, axis=0).max() > 1e-4
+        assert np.allclose(one, same, atol=1e-5)
     (file,) = (tmp_path / "kept").iterdir()
     undistorted = 6 * 3 - 2  # in the ladders of six kinds; copies of a photo are one photo
     assert len(np.load(file)) == len(samples) - undistorted

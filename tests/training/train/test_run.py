@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import math
 import os
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from siamese_nima.cli import main
 from siamese_nima.config import PhaseConfig, read_config, to_toml
@@ -138,6 +140,23 @@ def test_it_learns_the_order_of_distorted_photos(
         )
     )
     assert position.log[-1]["held_out_pairwise_accuracy"] > 0.75
+
+
+@pytest.mark.parametrize(("kept", "constant"), [(1.0, 0.0), (0.0, 1.0)])
+def test_features_that_are_alike_for_all_photos_are_counted_and_said(
+    make: Make, tiny: Tower, monkeypatch: pytest.MonkeyPatch, kept: float, constant: float
+) -> None:
+    def backbone(input_shape: tuple[int, int, int]) -> keras.Model:
+        whole = tiny.backbone(input_shape)
+        return keras.Model(whole.input, keras.layers.Rescaling(kept)(whole.output))
+
+    monkeypatch.setitem(TOWERS, "tiny", dataclasses.replace(tiny, backbone=backbone))
+    none = PhaseConfig(epochs=0, learning_rate=0.0)
+    config = make("run", head=PhaseConfig(epochs=1, learning_rate=1e-3), body=none)
+    said = io.StringIO()
+    position = train(config, console=Console(file=said, width=200))
+    assert position.log[-1]["constant_features"] == constant
+    assert ("lower learning_rate" in said.getvalue()) == bool(constant)
 
 
 def test_a_phase_ends_when_it_gets_no_better(make: Make) -> None:

@@ -12,7 +12,8 @@ import pytest
 import tensorflow as tf
 
 from siamese_nima.config import PhaseConfig
-from siamese_nima.towers.registry import Tower, build_tower
+from siamese_nima.towers.parts import judged_part
+from siamese_nima.towers.registry import HEAD_LAYER, Tower, build_tower
 from siamese_nima.towers.weights import read_weights
 from siamese_nima.train.config import TrainConfig
 from siamese_nima.train.feeds import pixel_learner
@@ -98,7 +99,8 @@ def test_half_precision_learns_what_single_learns(
     assert losses == pytest.approx(expected, abs=0.02)
     assert losses[-1] < losses[0] - 0.05
     learner = pixel_learner(tiny, model)
-    distribution = learner.predictor()(tf.constant(batch[0])).numpy()
+    predict = learner.predictor(judged_part(model, HEAD_LAYER))
+    distribution = predict(tf.constant(batch[0]))[0].numpy()
     assert distribution.dtype == np.float32
     # Rounded to 8 or 11 bits, ten shares miss 1 by more.
     np.testing.assert_allclose(distribution.sum(axis=1), 1.0, atol=1e-6)

@@ -32,3 +32,18 @@ def tower_part(
         tower.get_layer(after).output if after else tower.input,
         tower.get_layer(through).output if through else tower.output,
     )
+
+
+def judged_part(tower: keras.Model, head: str, *, after: str | None = None) -> keras.Model:
+    """A part of a tower that also gives what its head sees.
+
+    Args:
+        tower: A functional model.
+        head: The head's name.
+        after: As of `tower_part`.
+
+    Returns:
+        A model from pixels, or the output of `after`, to distributions [N,10] and features [N,F].
+    """
+    inputs = tower.get_layer(after).output if after else tower.input
+    return keras.Model(inputs, [tower.output, tower.get_layer(head).input])

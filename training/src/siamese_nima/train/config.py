@@ -62,6 +62,8 @@ class TrainConfig:
         freeze_through: The last frozen layer of the second phase or the number of frozen layers
             (`618`), empty for the tower's default, `0` for none.
         dropout: Share of the pooled features dropped in training, -1 for the tower's own.
+        centre: Whether the head's bias is tilted before the first step, so that predicted means are
+            those of the labels; for votes that lie elsewhere than those of the weights' own.
         accumulate: Steps whose gradients are averaged into one update.
         average: Momentum of the average of weights over the steps that is judged and written in
             place of the last step's weights (Polyak & Juditsky 1992), 0 for none.
@@ -92,6 +94,7 @@ class TrainConfig:
     headless: bool = False
     freeze_through: str = ""
     dropout: float = -1.0
+    centre: bool = False
     accumulate: int = 1
     average: float = 0.0
     mirror: bool = False
@@ -131,6 +134,8 @@ def checked(config: TrainConfig) -> Tower:
         raise ConfigError("nothing is held out to judge by: held_out_share is 0 in every set")
     if not (config.dropout == -1 or 0 <= config.dropout < 1):
         raise ConfigError("dropout must be in 0…1, 1 excluded, or -1 for the tower's own")
+    if config.centre and not any(each.loss.votes() for each in config.sets):
+        raise ConfigError("centre needs a set that learns votes, by emd or squared_emd")
     if config.accumulate < 1:
         raise ConfigError("accumulate must be at least 1")
     if not 0 <= config.average < 1:

@@ -90,8 +90,8 @@ def draw_epoch(
     boxes = np.concatenate([corner, corner + sides], axis=1).astype(np.float32)
     # Half of the photos stay as sharp as they are.
     scales = 1 - config.rescale * np.maximum(rng.uniform(-1, 1, len(rows)), 0).astype(np.float32)
-    first = _first_rungs(labelled, rows)
-    return Draw(rows, mirrored, boxes[first], scales[first]), steps
+    shared = _first_rungs(labelled, rows)
+    return Draw(rows, mirrored, boxes[shared], scales[shared]), steps
 
 
 def _passes(

@@ -27,6 +27,10 @@ STATE_FILE: Final = "state.npz"
 BEST_FILE: Final = "best.weights.h5"
 LAST_FILE: Final = "last.weights.h5"
 
+CONSTANT: Final = "constant_features"
+_CONSTANT: Final = 1e-3  # range of a feature over photos, where units are clipped to 0…6
+_MANY_CONSTANT: Final = 0.5  # published towers have next to none
+
 SHOWN_PAIRS: Final = 8  # of the worst-ranked held-out pairs, in TensorBoard
 
 
@@ -43,10 +47,11 @@ def run_epoch(run: Run, phase: Phase, position: Position) -> None:
     """
     steps = _run_steps(run, phase, position)
     with _averaged(run, phase):
-        means = _held_out_means(run, phase)
+        means, constant = _judge_by_held_out(run, phase)
         row = {
             **{key: value / steps for key, value in position.sums.items()},
             **judge(run.config.sets, run.held_out, means),
+            CONSTANT: constant,
         }
         accuracy = run.replicas.chief_value(row[ACCURACY])
         if run.replicas.chief:
@@ -69,6 +74,13 @@ def run_epoch(run: Run, phase: Phase, position: Position) -> None:
         + ", ".join(f"{key} {value:.4f}" for key, value in row.items() if "held_out" in key),
         highlight=False,
     )
+    if constant > _MANY_CONSTANT:
+        run.progress.console.print(
+            f"{constant:.0%} of the features that the head sees are the same for every held-out "
+            "photo, and learn no more. Start again with a lower learning_rate, or a larger "
+            "warmup_share",
+            highlight=False,
+        )
 
 
 def _run_steps(run: Run, phase: Phase, position: Position) -> int:
@@ -148,13 +160,17 @@ def _averaged(run: Run, phase: Phase) -> Iterator[None]:
             variable.assign(value)
 
 
-def _held_out_means(run: Run, phase: Phase) -> Floats:
-    """Means of the held-out photos."""
+def _judge_by_held_out(run: Run, phase: Phase) -> tuple[Floats, float]:
+    """Means of the held-out photos, and the share of the features that do not tell them apart."""
     draw = whole(np.arange(len(run.held_out.samples)))
-    batches = phase.held_out(draw, run.config.batch_size)
-    return mean_opinion_score(
-        np.concatenate([phase.predict(inputs).numpy() for _, inputs in batches])
-    )
+    means = []
+    lowest, highest = np.inf, -np.inf
+    for _, inputs in phase.held_out(draw, run.config.batch_size):
+        distributions, features = (each.numpy() for each in phase.predict(inputs))
+        means.append(mean_opinion_score(distributions))
+        lowest = np.minimum(lowest, features.min(axis=0))
+        highest = np.maximum(highest, features.max(axis=0))
+    return np.concatenate(means), float(np.mean(highest - lowest < _CONSTANT))
 
 
 def _show(run: Run, phase: Phase, epoch: int, row: dict[str, float], means: Floats) -> None:

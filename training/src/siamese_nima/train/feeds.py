@@ -47,12 +47,18 @@ class Learner:
     prepare: Callable[[Any], Any]
     inputs: tf.TensorSpec
 
-    def predictor(self) -> Any:
-        """A compiled function from inputs to distributions, float32 [N,10]."""
-        return tf.function(
-            lambda inputs: tf.cast(self.part(self.prepare(inputs), training=False), tf.float32),
-            [self.inputs],
-        )
+    def predictor(self, judged: keras.Model) -> Any:
+        """A compiled function from inputs to the outputs of a model, float32.
+
+        Args:
+            judged: Takes what `part` takes.
+        """
+
+        def predict(inputs: Any) -> list[Any]:
+            outputs = judged(self.prepare(inputs), training=False)
+            return [tf.cast(each, tf.float32) for each in outputs]
+
+        return tf.function(predict, [self.inputs])
 
 
 def pixel_learner(tower: Tower, model: keras.Model) -> Learner:

@@ -11,7 +11,8 @@ from rich.progress import Progress
 
 from siamese_nima.config import PhaseConfig
 from siamese_nima.towers.freezing import freeze, frozen_depth
-from siamese_nima.towers.registry import Tower
+from siamese_nima.towers.parts import judged_part
+from siamese_nima.towers.registry import HEAD_LAYER, Tower
 from siamese_nima.train.batches import LabelledSamples
 from siamese_nima.train.config import PHASES, TrainConfig
 from siamese_nima.train.draws import draw_epoch
@@ -63,7 +64,7 @@ class Phase:
     Attributes:
         name: One of `config.PHASES`.
         config: Its epochs and rates.
-        predict: From inputs to distributions.
+        predict: From inputs to distributions and to the features that the head sees.
         training: Feed of what is learnt from.
         held_out: Feed of what is judged by.
         optimizer: Built for what learns.
@@ -124,6 +125,7 @@ def prepare_phase(run: Run, name: str, depth: int, feeds: tuple[Feed, Feed] | No
     config, replicas = run.config, run.replicas
     phase: PhaseConfig = getattr(config, name)
     freeze(run.model, depth)
+    cut = None
     if feeds is None:
         cut = cut_layer(run.model, depth)
         learner = feature_learner(run.model, cut)
@@ -151,7 +153,8 @@ def prepare_phase(run: Run, name: str, depth: int, feeds: tuple[Feed, Feed] | No
     step = build_step(
         learner.part, learner.prepare, learner.inputs, optimizer, objectives, replicas
     )
-    return Phase(name, phase, learner.predictor(), *feeds, optimizer, step)
+    predict = learner.predictor(judged_part(run.model, HEAD_LAYER, after=cut))
+    return Phase(name, phase, predict, *feeds, optimizer, step)
 
 
 def _features(run: Run, cut: str, labelled: LabelledSamples) -> Feed:

@@ -16,6 +16,7 @@ from siamese_nima.files import write_atomically
 from siamese_nima.towers.registry import build_tower
 from siamese_nima.towers.weight_files import WeightFile, write_record
 from siamese_nima.towers.weights import load_weights
+from siamese_nima.train.centring import centre_head
 from siamese_nima.train.checkpoint import Position, read_position, restore_state
 from siamese_nima.train.config import PHASES, RANDOM, TrainConfig, check_share, checked
 from siamese_nima.train.epoch import BEST_FILE, LAST_FILE, STATE_FILE, run_epoch
@@ -129,5 +130,7 @@ def _run_phase(
     phase = prepare_phase(run, name, depth, feeds)
     if at.epoch or at.step:
         restore_state(run.config.output / STATE_FILE, run.model, phase.optimizer)
+    elif run.config.centre and not at.log:
+        centre_head(run, phase)
     while at.epoch < config.epochs and at.stale < run.config.patience:
         run_epoch(run, phase, at)
