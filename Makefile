@@ -57,8 +57,9 @@ format: install ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-repository: install ## renew model_repository/ around its graph
+repository: install ## renew model_repository/ around its graph, and the client's copy of the pixels
 	$(BIN)/iq-tools repository --onnx model_repository/nima_tower/1/model.onnx
+	$(BIN)/python scripts/client_pixels.py
 
 wheels: $(UV) ## build and check every room, and the models, as wheels in dist/, with a bill of materials
 	@rm -rf dist
@@ -76,9 +77,9 @@ bench: install ## measure and rewrite the tables of docs/results/performance.md 
 		$(if $(LARGE),--large $(LARGE)) $(if $(PERF_ANALYZER),--perf-analyzer $(PERF_ANALYZER)) \
 		$(if $(STOCK),--stock $(STOCK)) $(if $(ONLY),--only $(ONLY))
 
-soak: install ## damage files, kill the server and watch its memory (two hours; MINUTES=60 CORPUS=DIR)
-	$(BIN)/python benchmarks/soak.py $(if $(MINUTES),--minutes $(MINUTES)) \
-		$(if $(CORPUS),--corpus $(CORPUS)) $(if $(PHOTOS),$(PHOTOS))
+soak: install ## damage files, kill the server and watch its memory (hours; MINUTES=60 CORPUS=DIR PARTS=…)
+	PYTHONPATH=. $(BIN)/python benchmarks/soak.py $(PHOTOS) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(CORPUS),--corpus $(CORPUS)) $(if $(PARTS),--parts $(PARTS))
 
 clean: ## remove the environment and every cache
 	rm -rf .venv .uv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

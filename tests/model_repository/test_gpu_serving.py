@@ -7,6 +7,7 @@ import shutil
 import socket
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy.typing as npt
 import pytest
 import tritonclient.grpc as triton
 from PIL import Image
+from tests.model_repository.slow import SLOW
 from tests.repositories import as_ensemble
 
 from iq_client import LocalServer, LocalServerError
@@ -45,6 +47,12 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file; while it is there, marked files are not decoded."""
+    return tmp_path_factory.mktemp("gate") / "closed"
+
+
+@pytest.fixture(scope="module")
 def metrics_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -57,11 +65,15 @@ def gpu_client(
     tmp_path_factory: pytest.TempPathFactory,
     log: Path,
     metrics_port: int,
+    gate: Path,
 ) -> Iterator[triton.InferenceServerClient]:
     copy = _without_gpu(model_repository, tmp_path_factory.mktemp("gpu"), "cpu")
+    with (copy / "nima_preprocess" / "1" / "model_gpu.py").open("a") as file:
+        file.write(SLOW.format(closed=str(gate)))
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("IQ_METRICS_ADDRESS", f"127.0.0.1:{metrics_port}")
-        with LocalServer(copy, log_file=log) as server:
+        # Without its own questions, which would be counted as well.
+        with LocalServer(copy, log_file=log, hang_timeout=None) as server:
             yield triton.InferenceServerClient(server.url)
 
 
@@ -117,6 +129,31 @@ def test_requests_that_wait_are_answered_each_with_its_own(
     together = _score(gpu_client, files)["MEAN"]
     alone = [_score(gpu_client, [file])["MEAN"][0] for file in files]
     np.testing.assert_allclose(np.stack(alone), together, atol=1e-4)
+
+
+def test_nobody_waits_for_files_that_the_host_decodes_for_long(
+    gpu_client: triton.InferenceServerClient, example_photos: list[Path], gate: Path
+) -> None:
+    photo = example_photos[0].read_bytes()
+    png = io.BytesIO()
+    with Image.open(example_photos[1]) as image:
+        image.save(png, "PNG")
+    gate.touch()
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(_score, gpu_client, [photo, png.getvalue() + b"slow", photo])
+            for files in ([photo], [png.getvalue()]):
+                assert (_score(gpu_client, files)["ERROR"] == b"").all()
+            assert not asked.done()
+            gate.unlink()
+            found = asked.result()
+    finally:
+        gate.unlink(missing_ok=True)
+    assert (found["ERROR"] == b"").all()
+    means = found["MEAN"].reshape(-1)
+    expected = _score(gpu_client, [photo, png.getvalue()])["MEAN"].reshape(-1)
+    assert abs(expected[0] - expected[1]) > 0.01
+    np.testing.assert_allclose(means, expected[[0, 1, 0]], atol=1e-4)
 
 
 def test_a_missing_package_is_named(model_repository: Path, tmp_path: Path) -> None:

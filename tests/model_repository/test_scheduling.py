@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from PIL import Image
+from tests.model_repository.slow import SLOW
 from tests.repositories import as_ensemble
 
-from iq_client import LocalServer
+from iq_client import Client, LocalServer
 from iq_serving.layout import Place
 from iq_tools.repository import write_repository
 
@@ -66,28 +67,6 @@ def _gated(self, requests):
 
 
 TritonPythonModel.execute = _gated
-"""
-
-
-# Put behind a model's own code: marked files are not decoded while another file is there.
-SLOW = """
-
-import os
-import time
-
-from .iq_serving import decoding
-
-_load = decoding.load_pixels
-decoding._SLOW_SECONDS = 0.01
-
-
-def _slow(data, **options):
-    while data.endswith(b"slow") and os.path.exists({closed!r}):
-        time.sleep(0.01)
-    return _load(data, **options)
-
-
-decoding.load_pixels = _slow
 """
 
 
@@ -286,6 +265,27 @@ def test_nobody_waits_for_files_that_take_long(
         gate.open()
         for future in asked:
             future.result()
+
+
+def test_a_file_that_takes_too_long_leaves_its_neighbours_their_scores(
+    model_repository: Path, tmp_path: Path, photo: bytes
+) -> None:
+    copy = shutil.copytree(model_repository, tmp_path / "repository")
+    config = copy / "nima_preprocess" / "config.pbtxt"
+    limit = 'key: "max_seconds" value { string_value: "20" }'
+    assert limit in config.read_text()
+    config.write_text(config.read_text().replace(limit, limit.replace("20", "3")))
+    gate = Gate(tmp_path / "sizes", tmp_path / "closed")
+    with (copy / "nima_preprocess" / "1" / "model.py").open("a") as file:
+        file.write(SLOW.format(closed=str(gate.closed)))
+    with LocalServer(copy) as server, Client(server.url, batch_size=16) as client, _closed([gate]):
+        slow, *good = client.score_images([photo + b"slow", *[photo] * 15])
+    assert slow.error is not None
+    assert (slow.error.code, slow.error.message) == (
+        "TOO_LARGE",
+        "decoding takes more than 3 seconds",
+    )
+    assert [score.error for score in good] == [None] * 15
 
 
 def test_the_version_that_was_written_last_is_served(

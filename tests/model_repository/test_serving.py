@@ -7,19 +7,23 @@ import json
 import re
 import shutil
 import socket
+import struct
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import numpy.typing as npt
 import pytest
 import tritonclient.grpc as triton
 from PIL import Image
+from tests.serving.files import scans
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tests.repositories import as_ensemble
 
-from iq_client import LocalServer
+from iq_client import Client, LocalServer, RetryPolicy
 from iq_serving.preprocessing import load_pixels
 from iq_tools.graph.runner import OnnxTower
 
@@ -132,6 +136,53 @@ def test_a_file_beyond_the_limit_is_refused_before_it_is_decoded(
     found = _score(client, [buffer.getvalue(), _photo(1)])
     assert found["ERROR"][0, 0].startswith(b"TOO_LARGE: 20000x20000 pixels")
     assert found["ERROR"][1, 0] == b""
+
+
+def test_a_jpeg_of_twenty_thousand_scans_costs_its_neighbours_nothing(server: LocalServer) -> None:
+    good = [_photo(seed) for seed in range(15)]
+    once = RetryPolicy(attempts=1, timeouts=1)
+    with Client(server.url, batch_size=16, retry=once) as client:
+        alone = [score.mean for score in client.score_images(good, raise_on_error=True)]
+        *scored, endless = client.score_images([*good, scans(20_000)])
+    assert endless.error is not None
+    assert endless.error.code == "TOO_LARGE"
+    assert len(set(alone)) > 1
+    assert [score.mean for score in scored] == pytest.approx(alone, abs=1e-4)
+
+
+def test_requests_that_break_the_protocol_are_refused_and_cost_nobody_a_score(
+    server: LocalServer, client: triton.InferenceServerClient
+) -> None:
+    photo = _photo(1)
+    element = struct.pack("<I", len(photo)) + photo
+    broken: list[tuple[str, str, str, list[int], bytes]] = [
+        ("nima", "IMAGE", "BYTES", [1, 1], element[:-5]),
+        ("nima", "IMAGE", "BYTES", [1, 1], element + b"more"),
+        ("nima", "IMAGE", "BYTES", [1, 1], b"\xff\xff\xff\xff" + photo),
+        ("nima", "IMAGE", "BYTES", [1, 1], b""),
+        ("nima", "IMAGE", "BYTES", [2, 1], element),
+        ("nima", "IMAGE", "BYTES", [1, 2], element * 2),
+        ("nima", "IMAGE", "BYTES", [-1, 1], element),
+        ("nima", "IMAGE", "BYTES", [2**62, 4], element),
+        ("nima", "IMAGE", "BYTES", [65, 1], element * 65),
+        ("nima", "IMAGE", "UINT8", [1, 4], b"abcd"),
+        ("nima", "PHOTO", "BYTES", [1, 1], element),
+        ("none", "IMAGE", "BYTES", [1, 1], element),
+        ("nima_tower", "PIXELS", "UINT8", [1, 1, 1, 3], bytes(3)),
+    ]
+    codes = set()
+    before = _score(client, [photo])["MEAN"]
+    with grpc.insecure_channel(server.url) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        for model, name, datatype, shape, content in broken:
+            request = service_pb2.ModelInferRequest(model_name=model)
+            request.inputs.add(name=name, datatype=datatype, shape=shape)
+            request.raw_input_contents.append(content)
+            with pytest.raises(grpc.RpcError) as caught:
+                stub.ModelInfer(request, timeout=300)
+            codes.add(caught.value.code().name)
+    assert codes <= {"INVALID_ARGUMENT", "NOT_FOUND", "INTERNAL"}
+    np.testing.assert_allclose(_score(client, [photo])["MEAN"], before, atol=1e-4)
 
 
 def _free_port() -> int:

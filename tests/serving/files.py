@@ -91,9 +91,25 @@ def with_segments(jpeg: bytes, *segments: bytes) -> bytes:
     return jpeg[:2] + b"".join(segments) + jpeg[2:]
 
 
+def scans(count: int) -> bytes:
+    """A progressive JPEG that goes over its picture more often."""
+    data = encoded(photo(), "JPEG", progressive=True)
+    end = data.rindex(b"\xff\xd9")
+    start = data.rindex(b"\xff\xda", 0, end)
+    return data[:end] + data[start:end] * count + data[end:]
+
+
 def box(name: bytes, data: bytes) -> bytes:
     """A box of ISO base media."""
     return struct.pack(">I", len(data) + 8) + name + data
+
+
+def avif(primaries: int, transfer: int) -> bytes:
+    """An AVIF of `muted` that states these code points."""
+    data = encoded(muted(), "AVIF", quality=95, subsampling="4:4:4")
+    start = data.index(b"colrnclx")
+    points = struct.pack(">HH", primaries, transfer)
+    return data[: start + 8] + points + data[start + 12 :]
 
 
 def dcf_exif(index: bytes) -> bytes:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageCms
 from tests.serving.files import (
+    avif,
     box,
     chunk,
     dcf_exif,
@@ -171,13 +172,6 @@ def test_pq_and_hlg_are_toned_down(transfer: int, white: float) -> None:
     # White of 203 cd/m² is bright but leaves room for the highlights above it.
     assert 215 <= levels[round(255 * white)] <= 235
     assert levels[-1] > levels[round(255 * white)] + 5
-
-
-def avif(primaries: int, transfer: int) -> bytes:
-    data = encoded(muted(), "AVIF", quality=95, subsampling="4:4:4")
-    start = data.index(b"colrnclx")
-    points = struct.pack(">HH", primaries, transfer)
-    return data[: start + 8] + points + data[start + 12 :]
 
 
 def test_colours_that_an_avif_states() -> None:

@@ -16,6 +16,7 @@ from tests.serving.files import (
     offset_behind,
     photo,
     png,
+    scans,
     segment,
     tags,
     with_chunks,
@@ -109,14 +110,6 @@ def test_the_largest_photos_are_scored() -> None:
     # The smallest file that a JPEG of so many pixels can have: one grey all over.
     data = encoded(Image.new("L", (16_000, 12_000), 128), "JPEG")
     assert load_pixels(data, image_size=SIZE).shape == (*SIZE, 3)
-
-
-def scans(count: int) -> bytes:
-    """A progressive JPEG that goes over its picture more often."""
-    data = encoded(photo(), "JPEG", progressive=True)
-    end = data.rindex(b"\xff\xd9")
-    start = data.rindex(b"\xff\xda", 0, end)
-    return data[:end] + data[start:end] * count + data[end:]
 
 
 @pytest.mark.usefixtures("no_decoder")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
+from iq_serving import preprocessing
 from iq_serving.contract import LIMITS, Limits
+from iq_serving.memory import MemoryBudget
 from iq_serving.preprocessing import DCT_MARGIN, ImageError, load_pixels
 
 SIZE = (64, 96)  # not square, so that height and width cannot be taken for one another
@@ -184,3 +190,31 @@ def test_any_damage_gives_pixels_or_a_code(data: st.DataObject) -> None:
 def test_unknown_interpolation_is_an_error() -> None:
     with pytest.raises(ValueError, match="bilinear, nearest"):
         load_pixels(encoded(picture()), image_size=SIZE, interpolation="cubic")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+@pytest.mark.parametrize("kept", [1.0, 0.6])
+def test_memory_is_given_back_when_the_picture_is_gone(
+    kind: str, kept: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    data = encoded(Image.fromarray(noise), kind)
+    pictures: list[weakref.ref[Image.Image]] = []
+    left: list[bool] = []
+    to_pixels = preprocessing.to_pixels
+
+    def watched(image: Image.Image, **options: Any) -> npt.NDArray[np.uint8]:
+        pictures.append(weakref.ref(image))
+        return to_pixels(image, **options)
+
+    class Watched(MemoryBudget):
+        @contextmanager
+        def hold(self, size: int) -> Iterator[None]:
+            yield
+            left.extend(picture() is not None for picture in pictures)
+
+    monkeypatch.setattr(preprocessing, "to_pixels", watched)
+    damaged = pytest.raises(ImageError, match="UNREADABLE") if kept < 1 else nullcontext()
+    with damaged:
+        load_pixels(data[: round(kept * len(data))], image_size=(20, 30), budget=Watched())
+    assert left == [False]

@@ -313,6 +313,25 @@ def is_whole(jpeg: bytes) -> bool:
     return False
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Files that are being decoded together.
+
+    Attributes:
+        pixels: On the device, uint8 [N,H,W,3].
+        errors: Of each file, empty where there is none.
+        on_host: Rows that the host decodes.
+    """
+
+    pixels: Array
+    errors: list[str]
+    on_host: dict[int, Task]
+
+    def tasks(self, rows: range) -> list[Task]:
+        """The host's part of some rows."""
+        return [self.on_host[row] for row in rows if row in self.on_host]
+
+
 class GpuDecoder:
     """Decodes batches of files into one array on a device."""
 
@@ -339,12 +358,44 @@ class GpuDecoder:
             Pixels on the device, uint8 [N,H,W,3], zero where there is an error, ready to be used
             on any stream; and the errors, empty where there is none.
         """
-        with self._device.scope():
-            return self._decode(files)
+        return self.finish(self.start(files), range(len(files)))
 
-    def _decode(self, files: Sequence[bytes]) -> tuple[Array, list[str]]:
-        arrays = self._device.arrays
-        pixels = arrays.zeros((len(files), *self._host.image_size, 3), np.uint8)
+    def start(self, files: Sequence[bytes]) -> Batch:
+        """Decodes the device's part of a batch, while the host begins with its own.
+
+        Args:
+            files: Encoded files.
+
+        Returns:
+            The batch; its rows are ready after `finish`.
+        """
+        with self._device.scope():
+            return self._start(files)
+
+    def finish(self, batch: Batch, rows: range) -> tuple[Array, list[str]]:
+        """Waits for the host's part of some rows.
+
+        Args:
+            batch: Of `start`.
+            rows: The rows, one after another.
+
+        Returns:
+            As `decode`, of these rows.
+        """
+        with self._device.scope():
+            for row in rows:
+                if row not in batch.on_host:
+                    continue
+                try:
+                    batch.pixels[row] = self._device.arrays.asarray(batch.on_host[row].result())
+                except ImageError as error:
+                    batch.errors[row] = str(error)
+            self._device.synchronize()
+        part = slice(rows.start, rows.stop)
+        return batch.pixels[part], batch.errors[part]
+
+    def _start(self, files: Sequence[bytes]) -> Batch:
+        pixels = self._device.arrays.zeros((len(files), *self._host.image_size, 3), np.uint8)
         errors = [""] * len(files)
         headers: dict[int, Header] = {}
         host: dict[int, Task] = {}
@@ -367,18 +418,12 @@ class GpuDecoder:
                     leave_to_host(row, "JPEG that nvImageCodec refuses")
                     continue
                 try:
-                    pixels[row] = self._finish(image, headers[row])
+                    pixels[row] = self._resized(image, headers[row])
                 except MemoryError:
                     leave_to_host(row, "JPEG beyond the GPU's memory")
             # What was asked of the device still reads the pictures, whose memory is now given back.
             self._device.synchronize()
-        for row, result in host.items():
-            try:
-                pixels[row] = arrays.asarray(result.result())
-            except ImageError as error:
-                errors[row] = str(error)
-        self._device.synchronize()
-        return pixels, errors
+        return Batch(pixels, errors, host)
 
     def _read_header(self, data: bytes) -> Header | ImageError:
         try:
@@ -391,7 +436,7 @@ class GpuDecoder:
         except ImageError as error:
             return error
 
-    def _finish(self, image: Array, header: Header) -> Array:
+    def _resized(self, image: Array, header: Header) -> Array:
         height, width = self._host.image_size
         size = (width, height) if header.orientation in SWAPS_SIDES else (height, width)
         resized = resize(

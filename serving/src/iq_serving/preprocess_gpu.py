@@ -1,12 +1,14 @@
 """Triton's model `…_preprocess` for the configuration `tensorrt`: pixels on the GPU.
 
-As `preprocess_host`, with the same limits, errors and mask; only `PIXELS` lies in the GPU's memory,
+As `preprocess_host`, with the same limits, errors and mask, and files that take long answered
+apart; only `PIXELS` lies in the GPU's memory,
 where the tower reads it.
 """
 
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ import triton_python_backend_utils as pb_utils
 
 from . import preprocess_host as on_host  # first: it finds the packages that the others need
 from .contract import IMAGE, PIXELS
-from .gpu_pixels import Device, DeviceError, GpuDecoder, cpu_device, open_gpu
+from .gpu_pixels import Batch, Device, DeviceError, GpuDecoder, cpu_device, open_gpu
 
 
 class TritonPythonModel(on_host.TritonPythonModel):
@@ -50,22 +52,25 @@ class TritonPythonModel(on_host.TritonPythonModel):
 
         Returns:
             One response each: `PIXELS` uint8 [n,H,W,3] on the GPU, `MASK` fp32 [n,1] and `ERROR`
-            bytes [n,1] on the host.
+            bytes [n,1] on the host; None where it is sent later.
         """
-        batches = [
-            pb_utils.get_input_tensor_by_name(request, IMAGE).as_numpy().reshape(-1)
-            for request in requests
-        ]
-        pixels, errors = self._decoder.decode([file for batch in batches for file in batch])
-        self._counter.add(errors)
+        files: list[bytes] = []
+        rows = []
+        for request in requests:
+            start = len(files)
+            files += list(pb_utils.get_input_tensor_by_name(request, IMAGE).as_numpy().reshape(-1))
+            rows.append(range(start, len(files)))
+        batch = self._decoder.start(files)
         self._log()
-        responses = []
-        start = 0
-        for batch in batches:
-            rows = slice(start, start + len(batch))
-            start = rows.stop
-            responses.append(on_host.respond(_tensor(PIXELS, pixels[rows]), errors[rows]))
-        return responses
+        return [
+            self._respond(request, batch.tasks(part), partial(self._response_of, batch, part))
+            for request, part in zip(requests, rows, strict=True)
+        ]
+
+    def _response_of(self, batch: Batch, rows: range) -> Any:
+        pixels, errors = self._decoder.finish(batch, rows)
+        self._counter.add(errors)
+        return on_host.respond(_tensor(PIXELS, pixels), errors)
 
     def _log(self) -> None:
         """Says how many files the host decoded, whenever the number has doubled."""

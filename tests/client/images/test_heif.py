@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from iq_client import Client, LocalServer
+from iq_client._iq_serving.contract import Limits
 from iq_client.errors import InputError
 from iq_client.groups import fingerprint
 from iq_client.images.heif import decode_heif
@@ -48,7 +49,7 @@ def test_a_file_that_is_cut_off(kept: float) -> None:
 
 
 def test_too_many_pixels_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("iq_client.images.heif.MAX_PIXELS", 320 * 212 - 1)
+    monkeypatch.setattr("iq_client.images.heif.LIMITS", Limits(max_pixels=320 * 212 - 1))
     with pytest.raises(InputError) as caught:
         decode_heif(PHOTO.read_bytes())
     assert caught.value.code == "TOO_LARGE"

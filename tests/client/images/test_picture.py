@@ -1,14 +1,16 @@
-"""Pictures of every mode as people see them, for the gallery and for grouping."""
+"""Pictures of every mode and colour as the server sees them, for gallery, groups and reasons."""
 
 from __future__ import annotations
 
+import base64
 import io
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 from tests.serving.files import (
+    avif,
     chunk,
     dcf_exif,
     encoded,
@@ -20,6 +22,9 @@ from tests.serving.files import (
     with_chunks,
 )
 
+from iq_client._iq_serving.contract import Limits
+from iq_client.errors import InputError
+from iq_client.gallery.thumbnails import MOST_BYTES, thumbnail
 from iq_client.groups import UNKNOWN, fingerprint
 from iq_client.images.encode import encode_image, shrink
 from iq_client.images.picture import opened, shown
@@ -50,18 +55,14 @@ def greymap(seed: int) -> bytes:
     return header + (grey(seed) * 257).astype(">u2").tobytes()
 
 
-def floats(seed: int) -> bytes:
-    return encoded(Image.fromarray(grey(seed).astype(np.float32)), "TIFF")
-
-
-KINDS = [sixteen, transparent, white_is_zero, greymap, floats]
+KINDS = [sixteen, transparent, white_is_zero, greymap]
 
 
 @pytest.mark.parametrize("make", KINDS)
 def test_unusual_modes_are_shown_as_they_look(make: Any) -> None:
     found = np.asarray(shown(opened(make(1)), WIDTH).convert("L"), np.int64)
     assert np.ptp(grey(1)) > 100
-    assert np.abs(found - grey(1)).max() <= (40 if make is floats else 1)
+    assert np.abs(found - grey(1)).max() <= 1
 
 
 @pytest.mark.parametrize("make", KINDS)
@@ -73,6 +74,17 @@ def test_different_pictures_of_unusual_modes_are_in_different_groups(make: Any) 
     plain = fingerprint(encoded(Image.fromarray(grey(1).astype(np.uint8)))).hash
     assert plain is not None
     assert (one ^ plain).bit_count() <= 4
+
+
+def test_what_is_not_served_is_not_shown() -> None:
+    floats = Image.fromarray(grey(1).astype(np.float32))
+    with pytest.raises(ValueError, match="UNSUPPORTED"):
+        opened(encoded(floats, "TIFF"))
+    assert fingerprint(encoded(floats, "TIFF")) == UNKNOWN
+    signed = Image.open(io.BytesIO(encoded(Image.fromarray(grey(1).astype(np.int32)), "TIFF")))
+    with pytest.raises(InputError) as caught:
+        encode_image(signed)
+    assert caught.value.code == "UNSUPPORTED"
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "I;16"])
@@ -96,18 +108,42 @@ def test_pictures_up_to_the_servers_limit_are_seen(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", WIDTH * HEIGHT // 3)  # Pillow's raises at twice
     monkeypatch.setattr("iq_client.images.picture._LARGE", WIDTH * HEIGHT // 3)
     assert fingerprint(data) == known
-    monkeypatch.setattr("iq_client.images.picture.MAX_PIXELS", WIDTH * HEIGHT - 1)
+    monkeypatch.setattr("iq_client.images.picture._LIMITS", Limits(max_pixels=WIDTH * HEIGHT - 1))
     assert fingerprint(data) == UNKNOWN
 
 
-def test_colours_are_shown_by_what_a_profile_does() -> None:
-    linear = profile("sRGB", curve=1.0)
-    found = np.asarray(shown(opened(encoded(muted(), icc_profile=linear)), 330), np.int64)
-    expected = ImageCms.profileToProfile(
-        muted(), io.BytesIO(linear), ImageCms.createProfile("sRGB"), outputMode="RGB"
-    )
-    assert np.abs(np.asarray(muted(), np.int64) - found).mean() > 10
-    np.testing.assert_array_equal(found, np.asarray(expected))
+PLAIN = encoded(muted())
+STATED = {
+    "ICC": encoded(muted(), icc_profile=profile("sRGB", curve=1.0)),
+    "cICP": with_chunks(PLAIN, chunk(b"cICP", bytes([12, 13, 0, 1]))),
+    "gAMA": with_chunks(PLAIN, chunk(b"gAMA", (100_000).to_bytes(4, "big"))),
+    "R03": encoded(muted(), "JPEG", quality=95, subsampling=0, exif=dcf_exif(b"R03")),
+    "nclx": avif(9, 16),
+}
+
+
+@pytest.mark.parametrize("stated", STATED)
+def test_colours_are_shown_as_they_are_scored(stated: str) -> None:
+    data = STATED[stated]
+    width, height = muted().size
+    side = width // 2
+    wanted = load_pixels(data, image_size=(height // 2, side)).astype(np.int64)
+    plain = load_pixels(PLAIN, image_size=(height // 2, side)).astype(np.int64)
+    assert np.abs(wanted - plain).mean() > 1
+    found = np.asarray(shown(opened(data), side), np.int64)
+    assert np.abs(found - wanted).max() <= 2
+    page = thumbnail(opened(data), MOST_BYTES).data_uri.partition(",")[2]
+    with Image.open(io.BytesIO(base64.b64decode(page))) as image:
+        small = np.asarray(image.convert("RGB").resize((side, height // 2)), np.int64)
+    assert np.abs(small - wanted).mean() < 0.5 * np.abs(plain - wanted).mean()
+
+
+def test_a_photo_that_lacks_only_its_end_is_shown() -> None:
+    whole = encoded(photo(), "JPEG", quality=95)
+    found, wanted = (np.asarray(shown(opened(data), 300)) for data in (whole[:-2], whole))
+    np.testing.assert_array_equal(found, wanted)
+    with pytest.raises(OSError, match="truncated"):
+        shown(opened(whole[: len(whole) // 2]), 300)
 
 
 def scored(data: bytes) -> np.ndarray[Any, Any]:
@@ -142,3 +178,12 @@ def test_a_smaller_copy_keeps_the_colours() -> None:
     assert len(small) < len(data)
     assert np.abs(scored(small) - scored(data)).mean() < 1
     assert np.abs(scored(data) - scored(plain)).mean() > 1.5
+
+
+def test_colours_whose_means_are_others_are_not_reduced() -> None:
+    large = muted().resize((990, 660))
+    linear = encoded(large, "JPEG", quality=95, icc_profile=profile("any", curve=1.0))
+    assert shrink(linear, 500) == linear
+    assert len(shrink(encoded(large, "JPEG", quality=95, icc_profile=profile("any")), 500)) < len(
+        linear
+    )

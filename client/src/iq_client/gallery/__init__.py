@@ -21,6 +21,7 @@ from iq_client.gallery.thumbnails import (
     bytes_per_thumbnail,
     thumbnail,
 )
+from iq_client.images.picture import opened
 from iq_client.metadata.exif import Shot, read_shot
 from iq_client.results import Group, RankedImage
 
@@ -30,13 +31,17 @@ _BLOCK_BYTES: Final = 300_000  # of thumbnails: what a page parses at once witho
 _MOST_IN_BLOCK: Final = 64
 
 
+def _open_file(path: str) -> Image.Image:
+    return opened(Path(path).read_bytes())
+
+
 def write_gallery(
     path: str | Path,
     images: Sequence[RankedImage] | Sequence[Group],
     *,
     title: str = "Photos by quality",
     left_out: Mapping[str, int] | None = None,
-    open_image: Callable[[str], Image.Image] = Image.open,
+    open_image: Callable[[str], Image.Image] = _open_file,
     on_photo: Callable[[], None] | None = None,
 ) -> None:
     """Write a ranking, or groups of near-identical images, as an HTML page.
@@ -52,7 +57,7 @@ def write_gallery(
         title: The page's heading.
         left_out: Counts of files that lay beside the photos, by kind: named under the heading.
         open_image: Gives the image of a score's `source`, which is taken as a path by default.
-            What it cannot open (`OSError`) is shown without a picture.
+            What it cannot open (`OSError`, `ValueError`) is shown without a picture.
         on_photo: Called from another thread after each thumbnail.
 
     Raises:

@@ -47,16 +47,18 @@ def encode_image(image: Image.Image, encoding: ArrayEncoding = "webp") -> bytes:
     """
     from PIL import ImageOps
 
+    from iq_client._iq_serving import depth
+    from iq_client._iq_serving.errors import ImageError as Refusal
+
     format_name = _lossless_format(image, encoding)
     buffer = io.BytesIO()
     try:
+        depth.check_depth(image)
         options = {**_LOSSLESS[format_name], **_kept_metadata(image)}
         if format_name == "PNG":
             options["pnginfo"] = _stated_colours(image)
-        if image.mode.startswith("I"):
-            from iq_client.images.picture import sixteen_bits
-
-            image = sixteen_bits(image)
+        if image.mode.startswith("I") and (image.mode != "I;16" or image.format == "TIFF"):
+            image = depth.load(image)  # by what only the picture knows of its black and white
         elif image.mode in _SAVED_AS:
             image = image.convert(_SAVED_AS[image.mode])
         elif image.mode == "RGB" and "transparency" in image.info:
@@ -65,6 +67,8 @@ def encode_image(image: Image.Image, encoding: ArrayEncoding = "webp") -> bytes:
             # Readers disagree on who turns a TIFF: the library, the caller, or both.
             image = ImageOps.exif_transpose(image)
         image.save(buffer, format_name, **options)
+    except Refusal as error:
+        raise InputError("UNSUPPORTED", error.text) from error
     except Exception as error:  # decoders and encoders raise whatever the damage leads them to
         raise InputError("UNREADABLE", f"the PIL image cannot be encoded: {error}") from error
     return buffer.getvalue()
@@ -101,14 +105,19 @@ def shrink(data: bytes, long_side: int) -> bytes:
 
     Returns:
         A JPEG of quality 95; `data` itself where it is small enough already, is no JPEG with 8
-        bits per channel (such files may be animated, transparent or lossless on purpose), or
-        cannot be read: the server says why.
+        bits per channel (such files may be animated, transparent or lossless on purpose), has
+        colours that no mean can be taken of as they are, or cannot be read: the server says why.
     """
     from PIL import Image
 
+    from iq_client._iq_serving.colour import stated_by
+    from iq_client.images.picture import opened
+
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with opened(data) as image:
             if image.format not in ("JPEG", "MPO") or max(image.size) <= long_side:
+                return data
+            if stated_by(image, image.mode).early:
                 return data
             options = {**_JPEG, **_kept_metadata(image)}
             scale = long_side / max(image.size)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 from typing import Final
 
+from iq_client._iq_serving.contract import LIMITS
 from iq_client.errors import InputError
-from iq_client.images.picture import MAX_PIXELS
 from iq_client.metadata.jpeg import EXIF
 
 # Moves scores by less than .02 votes on the average (tests/client/images/test_heif.py), and is some
@@ -30,7 +30,7 @@ def decode_heif(data: bytes) -> bytes:
     try:
         file = pi_heif.open_heif(io.BytesIO(data))  # reads the header
         pixels = file.size[0] * file.size[1]
-        if pixels <= MAX_PIXELS:
+        if pixels <= LIMITS.max_pixels:
             image = file.to_pillow()
             kept = {}
             if exif := image.info.get("exif"):
@@ -42,4 +42,4 @@ def decode_heif(data: bytes) -> bytes:
             return buffer.getvalue()
     except Exception as error:  # whatever the damage leads the decoder to
         raise InputError("UNREADABLE", f"damaged HEIC: {error}") from error
-    raise InputError("TOO_LARGE", f"{pixels} pixels; {MAX_PIXELS} at most")
+    raise InputError("TOO_LARGE", f"{pixels} pixels; {LIMITS.max_pixels} at most")

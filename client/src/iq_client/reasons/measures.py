@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from iq_client._iq_serving import depth
 from iq_client.images.picture import shown
 
 SIDE: Final = 384  # pixels of the longer side; of the photos that the weights were fitted on
@@ -66,18 +67,20 @@ def measure(image: Image.Image) -> Measures:
     """The measures of an opened image.
 
     Args:
-        image: Any mode; a JPEG that is not loaded yet is decoded at a reduced scale.
+        image: Any mode that is served; a JPEG that is not loaded yet is decoded at a reduced scale.
 
     Raises:
+        ValueError: The mode is not served.
         Exception: The decoder's, where the picture is damaged.
     """
     pixels = image.width * image.height
     table = getattr(image, "quantization", {}).get(0, [0])
     if pixels > _MOST_PIXELS and sum(table) / len(table) < _COARSE:
         image.draft("RGB", (2 * SIDE, 2 * SIDE))
-    reduced = max(1.0, max(image.size) / SIDE)
-    centre = _centre(image)
-    clipped, coloured = _highlights(image)
+    picture = depth.load(image)
+    reduced = max(1.0, max(picture.size) / SIDE)
+    centre = _centre(picture)
+    clipped, coloured = _highlights(picture)
     luma = np.asarray(shown(image, SIDE).convert("L"), np.float32)
     median, brightest = (float(each) / 255 for each in np.percentile(luma, (50, 99)))
     return Measures(

@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, TiffImagePlugin
+from PIL.PngImagePlugin import PngImageFile
 
 from .errors import ImageError
 
@@ -136,7 +137,7 @@ def _prepare_transparency(image: Image.Image) -> tuple[int, int, int] | None:
 
 def _low_bytes(image: Any) -> Image.Image:
     """The lower bytes of a PNG of 48 bits a pixel, of which Pillow keeps the upper ones."""
-    low: Any = Image.open(io.BytesIO(image.fp.getvalue()), formats=("PNG",))
+    low: Any = PngImageFile(io.BytesIO(image.fp.getvalue()))
     low.tile = [low.tile[0]._replace(args=_RGB_LOW_BYTES)]
     low.load()
     return cast("Image.Image", low)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import math
 import os
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -55,10 +56,12 @@ def memory_limit(*, cgroups: Path = _CGROUPS, own: Path = _OWN_CGROUP) -> int:
         own: The file that names this process's control groups.
 
     Returns:
-        The smaller of the machine's memory and the tightest limit of its control group and the
-        groups above it.
+        The smaller of the machine's memory, where the system tells it (Windows does not), and the
+        tightest limit of its control group and the groups above it.
     """
-    allowed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    allowed = sys.maxsize
+    if hasattr(os, "sysconf"):
+        allowed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for folder in _folders(cgroups, own, "memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):
             try:

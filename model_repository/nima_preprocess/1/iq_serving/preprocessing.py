@@ -8,13 +8,14 @@ version that it was trained with. `gpu_pixels` does the same on a GPU.
 from __future__ import annotations
 
 import io
+import struct
 import time
-from contextlib import nullcontext
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from . import colour, depth
 from .contract import BILINEAR, INTERPOLATIONS, LIMITS, NEAREST, Limits
@@ -60,10 +61,7 @@ _QUICK: Final = 65_536
 _JPEG: Final = frozenset({"JPEG", "MPO"})  # MPO is a JPEG with more pictures behind it
 _END: Final = b"\xff\xd9"  # of a JPEG
 _NOISE: Final = bytes(range(1, 128)) * 2
-
-# `Limits` decides what is too large, with a code of its own; Pillow's global guard only warns.
-Image.MAX_IMAGE_PIXELS = None
-
+_FIRST_BYTES: Final = 16  # by which decoders know their files
 
 # For callers that share no budget of their own.
 _OWN_MEMORY: Final = MemoryBudget()
@@ -94,45 +92,35 @@ def load_pixels(
         ImageError: The file is empty, unreadable, too large or of a kind that is not served.
     """
     header = read_header(data, limits)
-    reduced = interpolation == BILINEAR
-    needed = header.memory(header.width, header.height, reduced=reduced)
-    with budget.hold(needed) if header.width else nullcontext():
+    size = (header.width, header.height)
+    if not header.width:  # of the few kinds that are cheap to open only the decoder finds it
+        size = _open(header, limits).size
+    with budget.hold(header.memory(*size, reduced=interpolation == BILINEAR)):
+        found = _loaded(header, image_size, interpolation, limits)
+    if isinstance(found, ImageError):
+        raise found
+    return found
+
+
+def _loaded(
+    header: Header, image_size: tuple[int, int], interpolation: str, limits: Limits
+) -> npt.NDArray[np.uint8] | ImageError:
+    """A file's pixels, or its error.
+
+    Nothing is raised: a traceback would keep the picture when its memory is given back.
+    """
+    try:
         image = _open(header, limits)
-        try:
-            # The few kinds whose size only the decoder finds are cheap to open.
-            needed = header.memory(*image.size, reduced=reduced)
-            with nullcontext() if header.width else budget.hold(needed):
-                return _decoded(image, header, image_size, interpolation)
-        except ImageError:
-            raise
-        except MemoryError as error:
-            raise ImageError("TOO_LARGE", "not enough memory to decode it") from error
-        except Exception as error:  # decoders raise whatever the damage leads them to
-            raise ImageError("UNREADABLE", f"damaged {image.format}: {error}") from error
-
-
-def _decoded(
-    image: Image.Image, header: Header, image_size: tuple[int, int], interpolation: str
-) -> npt.NDArray[np.uint8]:
-    """The pixels of an opened file; those of a JPEG without its end where that is all it lacks."""
+    except ImageError as error:
+        return ImageError(error.code, error.text)
     try:
         return to_pixels(image, image_size=image_size, interpolation=interpolation)
-    except OSError:
-        if header.kind != "JPEG":
-            raise
-        # Behind the last row nothing is decoded any more: what is put there changes a picture only
-        # where rows are missing.
-        whole, longer = (
-            to_pixels(
-                Image.open(io.BytesIO(header.data + more + _END), formats=("JPEG",)),
-                image_size=image_size,
-                interpolation=interpolation,
-            )
-            for more in (b"", _NOISE)
-        )
-        if not np.array_equal(whole, longer):
-            raise
-        return whole
+    except ImageError as error:
+        return ImageError(error.code, error.text)
+    except MemoryError:
+        return ImageError("TOO_LARGE", "not enough memory to decode it")
+    except Exception as error:  # decoders raise whatever the damage leads them to
+        return ImageError("UNREADABLE", f"damaged {image.format}: {error}")
 
 
 def open_image(data: bytes, limits: Limits = LIMITS) -> Image.Image:
@@ -152,13 +140,14 @@ def open_image(data: bytes, limits: Limits = LIMITS) -> Image.Image:
 
 
 def to_pixels(
-    image: Image.Image, *, image_size: tuple[int, int], interpolation: str = BILINEAR
+    image: Image.Image, *, image_size: tuple[int, int] | int, interpolation: str = BILINEAR
 ) -> npt.NDArray[np.uint8]:
     """Turns an opened picture into a tower's pixels; `load_pixels` without the file handling.
 
     Args:
         image: A picture, not yet loaded where a reduced decode is wanted.
-        image_size: Height and width of the result.
+        image_size: Height and width of the result; or its longer side at most, and the picture
+            keeps its shape.
         interpolation: `bilinear` or `nearest`.
 
     Returns:
@@ -167,26 +156,63 @@ def to_pixels(
     Raises:
         ImageError: The colour mode is not served.
         ValueError: The interpolation is unknown.
+        Exception: The decoder's, where the picture is damaged.
     """
     if interpolation not in INTERPOLATIONS:
         raise ValueError(
             f"interpolation is {interpolation!r}, not one of {', '.join(INTERPOLATIONS)}"
         )
-    height, width = image_size
+    file: Any = getattr(image, "fp", None)  # which the decoder lets go of
+    try:
+        return _pixels(image, image_size, interpolation)
+    except OSError:
+        if image.format not in _JPEG or file is None or file.closed:
+            raise
+        file.seek(0)
+        data = file.read()
+        # A JPEG may lack its end and nothing else. Behind the last row nothing is decoded any more:
+        # what is put there changes a picture only where rows are missing.
+        whole, longer = (
+            _pixels(JpegImageFile(io.BytesIO(data + more + _END), ""), image_size, interpolation)
+            for more in (b"", _NOISE)
+        )
+        if not np.array_equal(whole, longer):
+            raise
+        return whole
+
+
+def _pixels(
+    image: Image.Image, image_size: tuple[int, int] | int, interpolation: str
+) -> npt.NDArray[np.uint8]:
     if interpolation == BILINEAR and image.format in _JPEG:
         # Asked of a JPEG only: to know the orientation of a PNG, Pillow decodes it.
         turned = orientation(image) in SWAPS_SIDES
-        size = (height, width) if turned else (width, height)
-        image.draft(None, (DCT_MARGIN * size[0], DCT_MARGIN * size[1]))
+        width, height = _size(image.size, image_size, turned=turned)
+        image.draft(None, (DCT_MARGIN * width, DCT_MARGIN * height))
     # Resized as it lies in the file and turned afterwards: 224x224 pixels to turn, not millions.
     picture = depth.load(image)
     turn = orientation(image)  # 1 now where Pillow turns by itself, which it does for TIFF
-    size = (height, width) if turn in SWAPS_SIDES else (width, height)
+    size = _size(picture.size, image_size, turned=turn in SWAPS_SIDES)
     colours = colour.stated_by(image, picture.mode)
     resized = colours.before_resize(picture).resize(size, _FILTERS[interpolation])
     if turn in _TRANSPOSITIONS:
         resized = resized.transpose(_TRANSPOSITIONS[turn])
     return np.asarray(colours.after_resize(_on_white(resized)))
+
+
+def _size(size: tuple[int, int], wanted: tuple[int, int] | int, *, turned: bool) -> tuple[int, int]:
+    """Width and height of the result before it is turned.
+
+    Args:
+        size: Width and height of the picture as it lies in the file.
+        wanted: Height and width, or the longer side at most.
+        turned: Whether turning it swaps its sides.
+    """
+    if isinstance(wanted, int):
+        scale = min(1.0, wanted / max(size))
+        return max(1, round(scale * size[0])), max(1, round(scale * size[1]))
+    height, width = wanted
+    return (height, width) if turned else (width, height)
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -204,15 +230,17 @@ def _open(header: Header, limits: Limits) -> Image.Image:
     quick = header.reducible or len(header.data) <= _QUICK
     file = io.BytesIO(header.data) if quick else _Timed(header.data, limits.max_seconds)
     try:
-        image = Image.open(file, formats=FORMATS)
+        image = _identified(file)
     except ImageError:
         raise
-    except UnidentifiedImageError as error:
-        raise _refusal(header) from error
+    except Image.DecompressionBombError as error:  # of this process's own limit, if it has one
+        raise ImageError("TOO_LARGE", str(error)) from error
     except MemoryError as error:
         raise ImageError("TOO_LARGE", "not enough memory to open it") from error
     except Exception as error:
         raise ImageError("UNREADABLE", f"damaged header: {error}") from error
+    if image is None:
+        raise _refusal(header)
     header.check_pixels(*image.size, limits)
     if is_bomb(image.info.get("exif") or b""):
         raise ImageError("TOO_LARGE", "its tags point at many times the bytes that it has")
@@ -220,6 +248,26 @@ def _open(header: Header, limits: Limits) -> Image.Image:
     if header.cicp is not None:
         image.info["cicp"] = header.cicp
     return image
+
+
+def _identified(file: io.BytesIO) -> Image.Image | None:
+    """The picture in a file; None where no decoder takes it.
+
+    As `Image.open`, whose limit of pixels is one of the whole process, the application's to set,
+    and has no code: here `Limits` decides.
+    """
+    start = file.read(_FIRST_BYTES)
+    for name in FORMATS:
+        factory, accept = Image.OPEN[name]
+        try:
+            taken = accept is None or accept(start)
+            if not taken or isinstance(taken, str):  # why this build cannot read it
+                continue
+            file.seek(0)
+            return factory(file, "")
+        except (SyntaxError, IndexError, TypeError, struct.error):  # of another format
+            continue
+    return None
 
 
 def _refusal(header: Header) -> ImageError:

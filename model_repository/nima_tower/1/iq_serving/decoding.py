@@ -19,6 +19,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from .contract import Limits
 from .memory import Budget, MemoryBudget
@@ -27,6 +28,10 @@ from .preprocessing import load_pixels, too_slow
 LOOK_SECONDS: Final = 0.5  # how often a file that takes long is looked after
 _SLOW_SECONDS: Final = 2.0  # after which a file may be set aside
 _MOST_ASIDE: Final = 16  # files at once
+
+# The server's process is ours: `Limits` decides what is too large, and Pillow's limit would do so
+# again within some formats.
+Image.MAX_IMAGE_PIXELS = None
 
 
 class Task:
