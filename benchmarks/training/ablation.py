@@ -42,7 +42,8 @@ from siamese_nima.evaluate.metrics import (
     pair_hits,
     spearman,
 )
-from siamese_nima.towers.registry import build_tower, get_tower
+from siamese_nima.towers.parts import judged_part
+from siamese_nima.towers.registry import HEAD_LAYER, build_tower, get_tower
 from siamese_nima.towers.weights import load_weights
 from siamese_nima.train.batches import label
 from siamese_nima.train.checkpoint import read_position
@@ -138,13 +139,13 @@ class Start:
         self._tower = get_tower(TOWER)
         model = build_tower(self._tower)
         load_weights(model, weights)
-        self._predict = pixel_learner(self._tower, model).predictor()
+        self._predict = pixel_learner(self._tower, model).predictor(judged_part(model, HEAD_LAYER))
 
     def votes(self, photo: bytes) -> Floats:
         """The distribution of one photo, float64 [10]."""
         size = self._tower.image_size
         pixels = load_pixels(photo, image_size=size, interpolation=INTERPOLATION)
-        distribution: Floats = self._predict(pixels[None]).numpy()[0].astype(np.float64)
+        distribution: Floats = self._predict(pixels[None])[0].numpy()[0].astype(np.float64)
         return distribution
 
 
@@ -222,9 +223,9 @@ class Judged:
         tower = get_tower(TOWER)
         model = build_tower(tower)
         load_weights(model, weights)
-        predict = pixel_learner(tower, model).predictor()
+        predict = pixel_learner(tower, model).predictor(judged_part(model, HEAD_LAYER))
         batches = np.array_split(self._pixels, max(1, len(self._pixels) // 32))
-        return np.concatenate([predict(batch).numpy() for batch in batches])
+        return np.concatenate([predict(batch)[0].numpy() for batch in batches])
 
     def report(self, predictions: dict[str, list[Floats]]) -> dict[str, Any]:
         """Metrics of each loss, means over its seeds, with 95 % intervals over photos."""

@@ -19,9 +19,9 @@ import numpy.typing as npt
 import pytest
 import tritonclient.grpc as triton
 from PIL import Image
+from tests.repositories import as_ensemble
 from tests.serving.files import scans
 from tritonclient.grpc import service_pb2, service_pb2_grpc
-from tests.repositories import as_ensemble
 
 from iq_client import Client, LocalServer, RetryPolicy
 from iq_serving.preprocessing import load_pixels
