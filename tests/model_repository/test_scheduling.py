@@ -271,12 +271,12 @@ def test_a_file_that_takes_too_long_leaves_its_neighbours_their_scores(
     model_repository: Path, tmp_path: Path, photo: bytes
 ) -> None:
     copy = shutil.copytree(model_repository, tmp_path / "repository")
-    config = copy / "nima_preprocess" / "config.pbtxt"
+    config = copy / "nima" / "configs" / "embedded.pbtxt"
     limit = 'key: "max_seconds" value { string_value: "20" }'
     assert limit in config.read_text()
     config.write_text(config.read_text().replace(limit, limit.replace("20", "3")))
     gate = Gate(tmp_path / "sizes", tmp_path / "closed")
-    with (copy / "nima_preprocess" / "1" / "model.py").open("a") as file:
+    with (copy / "nima" / "1" / "model.py").open("a") as file:
         file.write(SLOW.format(closed=str(gate.closed)))
     with LocalServer(copy) as server, Client(server.url, batch_size=16) as client, _closed([gate]):
         slow, *good = client.score_images([photo + b"slow", *[photo] * 15])
