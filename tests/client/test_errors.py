@@ -14,6 +14,7 @@ def test_the_exceptions_are_one_tree() -> None:
     raised = [
         value
         for path in PACKAGE.rglob("*.py")
+        if "_iq_serving" not in path.parts  # the server's code, whose errors stay inside
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.ClassDef)
         for value in [(path.relative_to(PACKAGE).as_posix(), node)]

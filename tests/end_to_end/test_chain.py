@@ -119,7 +119,11 @@ def test_the_server_scores_what_was_trained(
     assert [score.source for score in scores] == [str(photo) for photo in photos]
     np.testing.assert_allclose([score.mean for score in scores], expected, atol=0.01)
     best_first = sorted(scores, key=lambda score: -score.mean)
-    assert [row.score for row in ranking] == best_first
+    assert [row.score.source for row in ranking] == [score.source for score in best_first]
+    # Which photos share a batch is chance, and rounding with it.
+    np.testing.assert_allclose(
+        [row.score.mean for row in ranking], [score.mean for score in best_first], atol=1e-5
+    )
     assert [row.rank for row in ranking] == list(range(1, len(photos) + 1))
 
 

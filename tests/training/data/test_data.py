@@ -162,7 +162,7 @@ def test_any_text_gives_samples_problems_or_an_error(
     file = tmp_path_factory.getbasetemp() / "any.csv"
     file.write_text("file_name label\n" + text, "utf-8", errors="replace")
     samples, problems = read_samples(DataConfig("labels", file.parent, file))
-    rows = sum(bool(line.split()) for line in file.read_text("utf-8").splitlines()[1:])
+    rows = sum(bool(line) for line in file.read_text("utf-8").splitlines()[1:])
     assert len(samples) <= rows
     assert len(samples) + len(problems) <= rows * 2
 
