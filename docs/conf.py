@@ -116,7 +116,8 @@ def _by_full_name(app: Sphinx, doctree: nodes.document) -> None:
     """Lets a name in a docstring mean what it means in its module, or else in its package."""
     for reference in doctree.findall(pending_xref):
         module = reference.get("py:module") or ""
-        for place in (module, f"{module.partition('.')[0]}.errors"):
+        package = module.partition(".")[0]
+        for place in (module, f"{package}.errors", f"{package}.contract"):
             found = getattr(sys.modules.get(place), reference["reftarget"], None)
             if isinstance(found, type):
                 reference["reftarget"] = f"{found.__module__}.{found.__qualname__}"
