@@ -7,7 +7,6 @@ requests that wait are scored as one batch.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +17,7 @@ import triton_python_backend_utils as pb_utils
 
 from .contract import MASK, PIXELS, ContractError
 from .engines import OUTPUTS, Array, EngineError, open_engine
+from .identity import parameters_of
 
 # Threads that share an operator wait for each other after every one of them, longest where decoding
 # takes their cores meanwhile. So a batch is cut into parts of so many images, each on one thread.
@@ -38,10 +38,7 @@ class TritonPythonModel:
                 together, or the engine is unknown or not installed, or cannot compute in the
                 precision that the configuration states.
         """
-        parameters = {
-            key: value["string_value"]
-            for key, value in json.loads(args["model_config"])["parameters"].items()
-        }
+        parameters = parameters_of(args["model_config"])
         version = Path(args["model_repository"]) / args["model_version"]
         try:
             self._engine = open_engine(version, parameters)

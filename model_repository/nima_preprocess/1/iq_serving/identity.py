@@ -141,6 +141,16 @@ def config_parameter(version: int, tower: Tower) -> str:
     )
 
 
+def parameters_of(model_config: str) -> dict[str, str]:
+    """The parameters of a model's configuration, by their keys.
+
+    Args:
+        model_config: The configuration as JSON, as Triton hands it to a model.
+    """
+    parameters = json.loads(model_config).get("parameters", {})
+    return {key: value["string_value"] for key, value in parameters.items()}
+
+
 def onnx_metadata(graph: Path) -> dict[str, str]:
     """The metadata of an ONNX file, read without a library, which servers lack.
 

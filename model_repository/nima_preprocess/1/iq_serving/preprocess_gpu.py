@@ -2,8 +2,7 @@
 """Triton's model `…_preprocess` for the configuration `tensorrt`: pixels on the GPU.
 
 As `preprocess_host`, with the same limits, errors and mask, and files that take long answered
-apart; only `PIXELS` lies in the GPU's memory,
-where the tower reads it.
+apart; only `PIXELS` lies in the GPU's memory, where the tower reads it.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import triton_python_backend_utils as pb_utils
 from . import preprocess_host as on_host  # first: it finds the packages that the others need
 from .contract import IMAGE, PIXELS
 from .gpu_pixels import Batch, Device, DeviceError, GpuDecoder, cpu_device, open_gpu
+from .identity import parameters_of
 
 
 class TritonPythonModel(on_host.TritonPythonModel):
@@ -35,11 +35,10 @@ class TritonPythonModel(on_host.TritonPythonModel):
         """
         super().initialize(args)
         config = json.loads(args["model_config"])
-        parameters = config["parameters"]
         self._name = config["name"]
         device = _open(
             self._name,
-            parameters["device"]["string_value"],
+            parameters_of(args["model_config"])["device"],
             int(args.get("model_instance_device_id") or 0),
         )
         self._decoder = GpuDecoder(device, self._host)

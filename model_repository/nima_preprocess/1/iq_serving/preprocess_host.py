@@ -34,7 +34,7 @@ from .contract import (
     pixels_of,
 )
 from .counter import Endpoint, ImageCounter
-from .identity import check_versions
+from .identity import check_versions, parameters_of
 from .machine import keep_freed_memory, usable_cores
 
 try:
@@ -68,9 +68,7 @@ class TritonPythonModel:
             TritonModelException: The repository was put together from parts that do not fit.
         """
         config = json.loads(args["model_config"])
-        parameters = {
-            key: value["string_value"] for key, value in config.get("parameters", {}).items()
-        }
+        parameters = parameters_of(args["model_config"])
         folder = Path(args["model_repository"]).parent / parameters["tower"]
         try:
             tower = check_versions(folder, parameters)

@@ -7,7 +7,6 @@ errors, `engines` the tower.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import wait
@@ -23,6 +22,7 @@ from .contract import IMAGE, PREPROCESS_MODEL, TOWER_OUTPUTS, ContractError
 from .decoding import LOOK_SECONDS
 from .engines import EngineError, open_engine
 from .errors import ImageError
+from .identity import parameters_of
 from .layout import Place
 from .scoring import Photo, Scorer
 
@@ -41,10 +41,7 @@ class TritonPythonModel(on_host.TritonPythonModel):
                 the tower cannot be computed here as the configuration states.
         """
         super().initialize(args)
-        parameters = {
-            key: value["string_value"]
-            for key, value in json.loads(args["model_config"])["parameters"].items()
-        }
+        parameters = parameters_of(args["model_config"])
         folder = Path(args["model_repository"]).parent / parameters["tower"]
         try:
             engine = open_engine(folder / args["model_version"], parameters)
